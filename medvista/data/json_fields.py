@@ -1,0 +1,128 @@
+"""Reading parsed JSON field by field, so that a wrong file is described in one sentence instead of a traceback."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping
+from typing import Any, TypeVar
+
+import numpy as np
+
+T = TypeVar("T")
+
+_NAMES = {str: "a text", int: "an integer", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
+
+
+class FieldError(Exception):
+    """A field is missing or of the wrong kind; the message names it by its full path."""
+
+
+class Fields:
+    """A JSON object whose fields are read with their types checked, and named by their path in what is raised.
+
+    >>> Fields({"sample": {"id": 7}}).object("sample").read("id", str)
+    Traceback (most recent call last):
+        ...
+    medvista.data.json_fields.FieldError: "sample.id" must be a text, not 7
+    """
+
+    __slots__ = ("_path", "_values")
+
+    def __init__(self, values: Any, path: str = "") -> None:
+        if not isinstance(values, dict):
+            raise FieldError(f"{_quote(path)} must be an object, not {_shorten(values)}")
+        self._values: Mapping[str, Any] = values
+        self._path = path
+
+    def __contains__(self, key: str) -> bool:
+        """True when the field is there and not null."""
+        return self._values.get(key) is not None
+
+    def path(self, key: str) -> str:
+        """The field's full path, as messages name it."""
+        return f"{self._path}.{key}" if self._path else key
+
+    def value(self, key: str) -> Any:
+        """The field as it stands; raises `FieldError` when it is missing."""
+        if key not in self._values:
+            raise FieldError(f"{_quote(self.path(key))} is missing")
+        return self._values[key]
+
+    def read(self, key: str, kind: type[T]) -> T:
+        """The field as a `kind`; an integer is also a ``float``, a boolean is not an ``int``."""
+        value = self.value(key)
+        if kind is float and isinstance(value, int) and not isinstance(value, bool):
+            return float(value)  # type: ignore[return-value]
+        if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
+            raise FieldError(f"{_quote(self.path(key))} must be {_NAMES[kind]}, not {_shorten(value)}")
+        return value
+
+    def get(self, key: str, kind: type[T], default: T) -> T:
+        """The field as a `kind`, or `default` when it is missing or null."""
+        return self.read(key, kind) if key in self else default
+
+    def one_of(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
+        """A text field which may only take some values."""
+        if default is not None and key not in self:
+            return default
+        value = self.read(key, str)
+        if value not in allowed:
+            raise FieldError(f"{_quote(self.path(key))} must be one of {', '.join(allowed)}, not {_shorten(value)}")
+        return value
+
+    def texts(self, key: str) -> tuple[str, ...]:
+        """A list of texts; empty when missing."""
+        values = self.get(key, list, [])
+        if not all(isinstance(value, str) for value in values):
+            raise FieldError(f"{_quote(self.path(key))} must be a list of texts, not {_shorten(values)}")
+        return tuple(values)
+
+    def numbers(self, key: str, length: int | None = None) -> tuple[float, ...]:
+        """A list of numbers, of a given length when one is given."""
+        values = self.read(key, list)
+        good = all(isinstance(v, int | float) and not isinstance(v, bool) for v in values)
+        if not good or (length is not None and len(values) != length):
+            count = f"{length} numbers" if length is not None else "numbers"
+            raise FieldError(f"{_quote(self.path(key))} must be a list of {count}, not {_shorten(values)}")
+        return tuple(float(v) for v in values)
+
+    def object(self, key: str) -> Fields:
+        """A nested object."""
+        return Fields(self.value(key), self.path(key))
+
+    def objects(self, key: str) -> Iterator[Fields]:
+        """The objects of a list; none when missing."""
+        for index, value in enumerate(self.get(key, list, [])):
+            yield Fields(value, f"{self.path(key)}[{index}]")
+
+    def entries(self, key: str) -> Iterator[tuple[str, Fields]]:
+        """The objects of an object, by their keys; none when missing."""
+        for name, value in self.get(key, dict, {}).items():
+            yield name, Fields(value, f"{self.path(key)}.{name}")
+
+
+def plain(value: Any) -> Any:
+    """The value with NumPy scalars and arrays, tuples and paths replaced by what JSON knows.
+
+    A number that is not finite becomes None: ``NaN`` is no JSON, and browsers and strict readers refuse a file with it.
+    """
+    if isinstance(value, Mapping):
+        return {str(key): plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if value is None or isinstance(value, str | int):
+        return value
+    return str(value)
+
+
+def _quote(path: str) -> str:
+    return f'"{path}"' if path else "it"
+
+
+def _shorten(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."

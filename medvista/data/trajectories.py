@@ -1,0 +1,175 @@
+"""Trajectory files: one episode a line (JSONL), the views the policy was shown beside them as PNG files.
+
+The same form serves demonstrations, rollouts and evaluations. Images are named by their content, so an overview shared
+by thousands of episodes is kept once, and files may share one images folder.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+from PIL import Image
+
+from medvista.data.json_fields import FieldError, plain
+from medvista.data.trajectory_json import trajectory_from_json, trajectory_to_json
+from medvista.errors import UserError
+from medvista.types import MedicalImage, Trajectory
+
+_CACHED_IMAGES = 4096
+
+
+def write_trajectories(
+    path: Path,
+    trajectories: Iterable[Trajectory],
+    *,
+    images_dir: Path | None = None,
+    append: bool = False,
+    tokens: bool = False,
+) -> int:
+    """Write episodes to `path`, one a line, and return how many.
+
+    Args:
+        path: the ``.jsonl`` file.
+        trajectories: the episodes; a generator is consumed as it goes. Their views must be 8-bit.
+        images_dir: where the views go, ``images/`` beside the file by default.
+        append: add to the file: each line is written as a whole, and a last line torn by a killed run is dropped first.
+            Without it the file is replaced in one move, once the last episode is written.
+        tokens: also store each episode's token ids, loss mask and log-probabilities.
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    store = _ImageStore(images_dir or path.parent / "images", relative_to=path.parent)
+    count = 0
+    with _appending(path) if append else _replacing(path) as file:
+        for trajectory in trajectories:
+            values = plain(trajectory_to_json(trajectory, store.save, tokens=tokens))
+            line = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            file.write(line.encode() + b"\n")
+            count += 1
+    return count
+
+
+def read_trajectories(path: Path) -> Iterator[Trajectory]:
+    """The episodes of a file, one after the other, with the views the policy was shown.
+
+    ``sample.images`` are the views of the first observation, since full-size sources are not stored; the token stream
+    is empty unless it was written with ``tokens=True``.
+
+    Raises:
+        UserError: the file is missing, a line is malformed or an image cannot be read; it names file and line.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"trajectory file {path} does not exist: check the path, or write it first")
+    load_pixels = lru_cache(maxsize=_CACHED_IMAGES)(lambda name: _read_pixels(path.parent / name))
+    with path.open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield trajectory_from_json(_parse(line), load_pixels)
+            except FieldError as error:
+                raise UserError(f"trajectory file {path}, line {number}: {error}; mend or delete this line") from error
+
+
+def _parse(line: bytes) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        cut = "" if line.endswith(b"\n") else ", perhaps because the run that wrote it was cut off"
+        raise FieldError(f"it is not valid JSON ({error}){cut}") from error
+
+
+# -------------------------------------------------------------------------------------------------------------- images
+
+
+class _ImageStore:
+    """A folder of PNG files named by their content."""
+
+    def __init__(self, folder: Path, relative_to: Path) -> None:
+        self._folder = Path(folder)
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._prefix = Path(os.path.relpath(folder, relative_to)).as_posix()
+        self._stored: set[str] = set()  # saves a look at the disk for an image that comes again
+
+    def save(self, view: MedicalImage) -> str:
+        """Keep the view's pixels, and return where, relative to the trajectory file."""
+        pixels = np.ascontiguousarray(view.pixels)
+        if pixels.dtype != np.uint8:
+            raise TypeError(f"a view shown to the policy must be 8-bit, got {pixels.dtype}; window it first")
+        # The shape is part of the content: the same bytes are another image at another width.
+        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:24]
+        name = f"{digest}.png"
+        if name not in self._stored:
+            self._write(self._folder / name, pixels)
+            self._stored.add(name)
+        return f"{self._prefix}/{name}"
+
+    def _write(self, path: Path, pixels: np.ndarray) -> None:
+        if path.exists():
+            return
+        with _replacing(path) as file:
+            Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
+
+
+def _read_pixels(path: Path) -> np.ndarray:
+    try:
+        with Image.open(path) as image:
+            pixels = np.array(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    except OSError as error:  # missing, or PIL's UnidentifiedImageError
+        reason = "does not exist" if not path.exists() else "is not a readable image"
+        raise FieldError(f"image {path} {reason}") from error
+    pixels.flags.writeable = False  # the same array serves every episode that shows this image
+    return pixels
+
+
+# --------------------------------------------------------------------------------------------------------------- files
+
+
+@contextmanager
+def _replacing(path: Path) -> Iterator[BinaryIO]:
+    """A file that takes the place of `path` once it is complete, and leaves no trace when it never is."""
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            yield file
+        os.chmod(name, 0o644)  # mkstemp keeps a file to its owner; results are to be shared
+        os.replace(name, path)
+    except BaseException:
+        Path(name).unlink(missing_ok=True)
+        raise
+
+
+@contextmanager
+def _appending(path: Path) -> Iterator[BinaryIO]:
+    """`path` opened at its end, each write passed on at once, so that a kill falls between lines."""
+    _mend_last_line(path)
+    with open(path, "ab", buffering=0) as file:
+        yield file
+
+
+def _mend_last_line(path: Path) -> None:
+    """Drop a last line that a killed run left torn; end with a newline one that is only missing that."""
+    if not path.exists():
+        return
+    with open(path, "r+b") as file:
+        content = file.read()
+        start = content.rfind(b"\n") + 1
+        last = content[start:]
+        if not last:
+            return
+        try:
+            json.loads(last)
+        except ValueError:
+            file.truncate(start)
+        else:
+            file.write(b"\n")
