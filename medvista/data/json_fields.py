@@ -87,7 +87,7 @@ class Fields:
         return tuple(float(v) for v in values)
 
     def object(self, key: str) -> Fields:
-        """A nested object."""
+        """A nested object; the field must be there."""
         return Fields(self.value(key), self.path(key))
 
     def objects(self, key: str) -> Iterator[Fields]:
@@ -95,10 +95,18 @@ class Fields:
         for index, value in enumerate(self.get(key, list, [])):
             yield Fields(value, f"{self.path(key)}[{index}]")
 
-    def entries(self, key: str) -> Iterator[tuple[str, Fields]]:
-        """The objects of an object, by their keys; none when missing."""
+    def items(self, key: str) -> Iterator[tuple[str, Fields]]:
+        """The objects of an object by their names; none when missing."""
         for name, value in self.get(key, dict, {}).items():
             yield name, Fields(value, f"{self.path(key)}.{name}")
+
+    def floats(self, key: str) -> dict[str, float]:
+        """An object of numbers; empty when missing."""
+        numbers = Fields(self.get(key, dict, {}), self.path(key))
+        return {name: numbers.read(name, float) for name in numbers}
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._values)
 
 
 def plain(value: Any) -> Any:

@@ -19,7 +19,7 @@ The object, one a line in the file that `medvista.data.trajectories` writes::
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from itertools import groupby
 from typing import Any, TypeAlias, cast
 
@@ -257,9 +257,7 @@ def _result(fields: Fields) -> ToolResult:
 
 
 def _reward(fields: Fields) -> Reward:
-    terms = Fields(fields.get("terms", dict, {}), fields.path("terms"))
-    values: Mapping[str, Any] = fields.get("terms", dict, {})
-    return Reward(total=fields.read("total", float), terms={name: terms.read(name, float) for name in values})
+    return Reward(total=fields.read("total", float), terms=fields.floats("terms"))
 
 
 def _stream(fields: Fields) -> TokenStream:
