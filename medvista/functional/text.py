@@ -24,9 +24,7 @@ from medvista.errors import UserError
 _NUMBER_WORDS = ["zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten"]
 _NUMBERS = {word: str(n) for n, word in enumerate(_NUMBER_WORDS)} | {"none": "0"}  # "none" as in the official script
 _ARTICLES = frozenset({"a", "an", "the"})
-_SAME_CHARACTER = str.maketrans(
-    "\u2010\u2011\u2013\u2014\u2212\u2018\u2019\u201c\u201d", "-----''\"\""
-)  # dashes and quotes
+_TYPOGRAPHY = str.maketrans("\u2010\u2011\u2013\u2014\u2212\u2018\u2019\u201c\u201d", "-----''\"\"")  # dashes, quotes
 _UNIT = re.compile(r"(?<=\d)(?=(?:mm|cm|m|ml|l|mg|g|kg|hu|%)(?:\W|$))")
 _SIGN = re.compile(  # the "-" of "-5", the "+" of "HER2+", of "HER2 (+)" and "HER2 +"; not that of "x-ray"
     r"(?<!\w)[+-](?=\.?\d)|(?<=\w)[+-](?=[\s,;.)]|$)|(?<=[\s(])[+-](?=\s*(?:\)|$))"
@@ -48,7 +46,7 @@ def normalise_answer(text: str) -> str:
     >>> normalise_answer("Two nodules, 5mm")
     '2 nodules 5 mm'
     """
-    text = text.translate(_SAME_CHARACTER).casefold().replace("'", "")
+    text = text.translate(_TYPOGRAPHY).casefold().replace("'", "")
     text = _UNIT.sub(" ", _THOUSANDS.sub("", text))
     text = _SIGN.sub(lambda sign: "\0" if sign[0] == "+" else "\1", text)  # shelter signs that carry meaning
     text = _PERIOD.sub("", _PUNCTUATION.sub(" ", text)).replace("\0", "+").replace("\1", "-")
@@ -106,14 +104,14 @@ def chosen_option(prediction: str, choices: Sequence[str]) -> int | None:
 def token_recall(prediction: str | None, answers: Sequence[str]) -> float:
     """Share of the answer's words that the prediction contains, at best over `answers`.
 
-    What LLaVA-Med (arXiv 2306.00890, sec. 5.2) and its successors report on open questions. It rewards saying
+    What LLaVA-Med (arXiv 2306.00890) and its successors report on open questions. It rewards saying
     everything, "left or right", so it stands beside exact match and F1 and never is a reward.
     """
     return max((_overlap(prediction, answer)[0] for answer in answers), default=0.0)
 
 
 def token_f1(prediction: str | None, answers: Sequence[str]) -> float:
-    """Harmonic mean of word precision and recall, at best over `answers` (SQuAD, arXiv 1606.05250, sec. 6.1)."""
+    """Harmonic mean of word precision and recall, at best over `answers` (SQuAD, arXiv 1606.05250)."""
     scores = (_overlap(prediction, answer) for answer in answers)
     return max((2 * r * p / (r + p) if r + p else 0.0 for r, p in scores), default=0.0)
 
