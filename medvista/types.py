@@ -157,6 +157,14 @@ class Observation:
     text: str
     images: tuple[MedicalImage, ...] = ()  # at the size shown to the policy
 
+    def __eq__(self, other: object) -> bool:
+        """Equality by value: the same text and the same pixels (Gymnasium compares observations)."""
+        if not isinstance(other, Observation):
+            return NotImplemented
+        pairs = zip(self.images, other.images, strict=False)
+        same_images = all(np.array_equal(mine.pixels, theirs.pixels) for mine, theirs in pairs)
+        return self.text == other.text and len(self.images) == len(other.images) and same_images
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Completion:

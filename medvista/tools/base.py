@@ -1,0 +1,58 @@
+"""What a tool is: a typed callable over the images of an episode."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from medvista.tools.schema import ArgumentError, arguments_schema, first_paragraph
+from medvista.types import MedicalImage, ToolResult
+
+
+class Tool:
+    """A named callable ``(images, **arguments) -> ToolResult`` with a JSON schema from its type hints and docstring.
+
+    Args:
+        function: a function, or an object with ``__call__``, whose first parameter is the images of the episode (the
+            sample's own first, then what tools returned). It never sees answers or annotated regions.
+        name: what the model calls it.
+    """
+
+    def __init__(self, function: Callable[..., ToolResult], name: str | None = None) -> None:
+        body = function if inspect.isfunction(function) else type(function).__call__
+        self.function = function
+        self.name = name or str(getattr(function, "__name__", type(function).__name__.lower()))
+        documentation = inspect.getdoc(function) or inspect.getdoc(body) or ""
+        self.description = first_paragraph(documentation)
+        self.parameters: Mapping[str, Any] = arguments_schema(body, documentation)
+
+    def __call__(self, images: Sequence[MedicalImage], **arguments: Any) -> ToolResult:
+        """Run the tool on validated arguments."""
+        return self.function(images, **arguments)
+
+    def __repr__(self) -> str:
+        return f"Tool({self.name!r})"
+
+    @property
+    def schema(self) -> dict[str, Any]:
+        """The tool in OpenAI function form."""
+        function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
+        return {"type": "function", "function": function}
+
+
+def tool(function: Callable[..., ToolResult]) -> Tool:
+    """Decorator that makes a function a `Tool`."""
+    return Tool(function)
+
+
+def pick_image(images: Sequence[MedicalImage], index: int) -> MedicalImage:
+    """The image the model means.
+
+    Raises:
+        ArgumentError: there is no image of that index.
+    """
+    if not 0 <= index < len(images):
+        known = "only image 0 exists" if len(images) == 1 else f"images 0 to {len(images) - 1} exist"
+        raise ArgumentError(f"There is no image {index}; {known}.")
+    return images[index]

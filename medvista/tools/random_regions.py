@@ -1,0 +1,60 @@
+"""The control: calls are executed, but on a random box of the size the model asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from medvista.imaging.geometry import MODEL_SCALE
+from medvista.tools.toolbox import Toolbox
+from medvista.types import MedicalImage, ToolCall, ToolResult
+
+
+class RandomRegions(Toolbox):
+    """A toolbox whose ``bbox_2d`` arguments are moved to a random place before the call runs.
+
+    Text and image of a result both come from the random box; what the model wrote stays in the record as it is. With it
+    an evaluation asks whether the *content* of a crop matters, all else equal.
+
+    Args:
+        toolbox: the toolbox to run calls with.
+        seed: of the random places; an environment gives each episode its own through `for_episode`.
+    """
+
+    def __init__(self, toolbox: Toolbox, seed: int = 0) -> None:
+        super().__init__(toolbox.tools, timeout_s=toolbox.timeout_s)
+        self._toolbox = toolbox
+        self._rng = np.random.default_rng(seed)
+
+    def for_episode(self, seed: int) -> RandomRegions:
+        """A copy whose places depend on `seed` and on the number of calls before, and on nothing else."""
+        return RandomRegions(self._toolbox.for_episode(seed), seed)
+
+    def run(self, call: ToolCall, images: Sequence[MedicalImage]) -> ToolResult:
+        """Run the call on a random box; a malformed box is left alone and earns its usual error."""
+        place = self._rng.random(2)  # at every call, so that call k's place does not depend on what was called before
+        box: Any = call.arguments.get("bbox_2d")
+        if not _is_box(box):
+            return self._toolbox.run(call, images)
+        moved = {**call.arguments, "bbox_2d": _move(box, place)}
+        return self._toolbox.run(replace(call, arguments=moved), images)
+
+
+def _is_box(box: Any) -> bool:
+    if not isinstance(box, list | tuple) or len(box) != 4:
+        return False
+    if not all(type(value) in (int, float) and 0 <= value <= MODEL_SCALE for value in box):
+        return False
+    return bool(box[0] < box[2] and box[1] < box[3])
+
+
+def _move(box: Sequence[float], place: np.ndarray) -> list[float]:
+    """The box at a place given as two numbers of [0, 1); whole numbers stay whole."""
+    width, height = box[2] - box[0], box[3] - box[1]
+    x, y = place[0] * (MODEL_SCALE - width), place[1] * (MODEL_SCALE - height)
+    if all(isinstance(value, int) for value in box):
+        x, y = round(x), round(y)
+    return [x, y, x + width, y + height]

@@ -1,0 +1,83 @@
+"""The tool that shows other grey values: a new display window over the same pixels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated, Literal
+
+import numpy as np
+
+from medvista.imaging.geometry import box_to_source
+from medvista.tools.base import pick_image, tool
+from medvista.tools.schema import ArgumentError, Bounds
+from medvista.types import MedicalImage, Region, ToolResult, Window
+
+Preset = Literal["lung", "soft_tissue", "bone", "brain", "liver"]
+
+# Customary CT display windows in HU (https://radiopaedia.org/articles/windowing-ct).
+PRESETS: dict[Preset, Window] = {
+    "lung": Window(centre=-600, width=1500),
+    "soft_tissue": Window(centre=50, width=400),
+    "bone": Window(centre=500, width=2000),
+    "brain": Window(centre=40, width=80),
+    "liver": Window(centre=60, width=150),
+}
+PERCENTILES = (1.0, 99.0)  # of the grey values, for contrast without numbers
+
+
+@tool
+def window(
+    images: Sequence[MedicalImage],
+    image: Annotated[int, Bounds(0)] = 0,
+    preset: Preset | None = None,
+    centre: float | None = None,
+    width: Annotated[float, Bounds(1e-3)] | None = None,
+) -> ToolResult:
+    """Show an image again with other brightness and contrast. Without preset, centre and width, contrast is automatic.
+
+    Args:
+        image: index of the image, 0 for the first.
+        preset: a CT window; only for CT images in Hounsfield units.
+        centre: grey value shown as middle grey, in Hounsfield units for CT.
+        width: range of grey values shown between black and white, in the same unit.
+    """
+    looked_at = pick_image(images, image)
+    if looked_at.pixels.ndim == 3:
+        raise ArgumentError(f"Image {image} is in colour; only grey images have a window.")
+    chosen = _choose(looked_at, image, preset, centre, width)
+    region = Region(box=box_to_source(looked_at, (0, 0, *looked_at.size)), image=looked_at.source, label="window")
+    named = f"in the {preset} window" if preset else "in a window"
+    unit = " HU" if in_hounsfield_units(looked_at) else ""
+    return ToolResult(
+        text=f"Image {image} {named} of centre {chosen.centre:g}, width {chosen.width:g}{unit}.",
+        images=(replace(looked_at, window=chosen),),
+        regions=(region,),
+    )
+
+
+def in_hounsfield_units(image: MedicalImage) -> bool:
+    """True for CT grey values; an 8-bit CT picture has lost them."""
+    return image.modality == "CT" and image.pixels.dtype != np.uint8
+
+
+def _choose(
+    looked_at: MedicalImage, image: int, preset: Preset | None, centre: float | None, width: float | None
+) -> Window:
+    if preset is not None:
+        if centre is not None or width is not None:
+            raise ArgumentError("Give either preset, or centre and width, not both.")
+        if not in_hounsfield_units(looked_at):
+            raise ArgumentError(f"Image {image} has no Hounsfield units for a preset; give centre and width.")
+        return PRESETS[preset]
+    if centre is None and width is None:
+        return _automatic(looked_at.pixels)
+    if centre is None or width is None:
+        raise ArgumentError("Give centre and width together.")
+    return Window(centre=centre, width=width)
+
+
+def _automatic(pixels: np.ndarray) -> Window:
+    finite = pixels[np.isfinite(pixels)]
+    low, high = np.percentile(finite, PERCENTILES) if finite.size else (0.0, 1.0)
+    return Window(centre=float(low + high) / 2, width=max(float(high - low), 1e-3))

@@ -1,0 +1,54 @@
+"""The tool that looks closer: a crop of the source image, at native resolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Annotated
+
+from medvista.imaging.geometry import box_from_model, box_to_source, clip_box
+from medvista.imaging.resample import crop
+from medvista.tools.base import pick_image, tool
+from medvista.tools.schema import ArgumentError, Bounds
+from medvista.types import Box, MedicalImage, Region, ToolResult
+
+MIN_SIDE = 4  # source pixels; less shows nothing
+MAX_ASPECT = 50  # vision processors refuse slivers (Qwen's at 200)
+
+Coordinate = Annotated[float, Bounds(0, 1000)]
+ModelBox = tuple[Coordinate, Coordinate, Coordinate, Coordinate]
+
+
+@tool
+def zoom(images: Sequence[MedicalImage], bbox_2d: ModelBox, image: Annotated[int, Bounds(0)] = 0) -> ToolResult:
+    """Look closer at a part of an image: crops it from the source image at full resolution.
+
+    Args:
+        bbox_2d: the part to look at, x1 y1 x2 y2, each 0-1000 of the width or height of the image.
+        image: index of the image the box is on, 0 for the first.
+    """
+    looked_at = pick_image(images, image)
+    x1, y1, x2, y2 = bbox_2d
+    if x1 >= x2 or y1 >= y2:
+        raise ArgumentError(f"bbox_2d is x1 y1 x2 y2 with x1 < x2 and y1 < y2, got [{_numbers(bbox_2d)}].")
+    source = images[looked_at.source]
+    box = clip_box(box_to_source(looked_at, box_from_model(bbox_2d, looked_at.size)), source.size)
+    _refuse_sliver(box, bbox_2d)
+    # The source's pixels, the window of the image the model looked at: zooming into a lung window stays in it.
+    window = looked_at.window if looked_at.pixels.dtype == source.pixels.dtype else source.window
+    part = crop(replace(source, window=window), box)
+    region = Region(box=box_to_source(part, (0, 0, *part.size)), image=looked_at.source, label="zoom")
+    return ToolResult(text=f"Zoom of image {image} at [{_numbers(bbox_2d)}].", images=(part,), regions=(region,))
+
+
+def _refuse_sliver(box: Box, written: ModelBox) -> None:
+    width, height = box[2] - box[0], box[3] - box[1]
+    if min(width, height) < MIN_SIDE or max(width, height) > MAX_ASPECT * min(width, height):
+        raise ArgumentError(
+            f"bbox_2d [{_numbers(written)}] is {width:.1f} x {height:.1f} pixels of the source image, too thin to show "
+            f"anything; choose a larger box."
+        )
+
+
+def _numbers(values: Sequence[float]) -> str:
+    return ", ".join(f"{value:g}" for value in values)
