@@ -14,7 +14,7 @@ import yaml
 from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from experiments.schema import check_keys, iter_keys, nearest, type_in_words
+from experiments.schema import check_keys, first_leaf, iter_keys, nearest, type_in_words
 from medvista.errors import UserError
 
 CONF_DIR = Path(__file__).parent / "conf"
@@ -197,18 +197,13 @@ def _to_object(schema: type[Config], merged: DictConfig) -> Config:
 
 
 def _wrong_value(schema: type, layer: Mapping[str, Any], error: OmegaConfBaseException, where: str) -> UserError:
-    key = error.full_key or _first_leaf(layer)
+    key = error.full_key or first_leaf(layer)
     value = OmegaConf.select(OmegaConf.create(dict(layer)), key)
     plain = OmegaConf.to_container(value) if OmegaConf.is_config(value) else value
     wanted = next((type_in_words(known.annotation) for known in iter_keys(schema) if known.name == key), None)
     if wanted is None:
         return UserError(f"`{key}` {where}: {_one_line(error)}.")
     return UserError(f"`{key}` {where} must be {wanted}, not {'null' if plain is None else repr(plain)}.")
-
-
-def _first_leaf(layer: Mapping[str, Any]) -> str:
-    key, value = next(iter(layer.items()))
-    return f"{key}.{_first_leaf(value)}" if isinstance(value, Mapping) and value else str(key)
 
 
 def _without(layer: Mapping[str, Any], *keys: str) -> dict[str, Any]:

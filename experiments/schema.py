@@ -96,7 +96,8 @@ def _check_section(schema: type, settings: Mapping[str, Any], where: str, prefix
     hints = get_type_hints(schema)
     for key, value in settings.items():
         if key not in hints:
-            raise UserError(f"Unknown key `{prefix}{key}` {where}: did you mean `{nearest(f'{prefix}{key}', names)}`?")
+            unknown = prefix + first_leaf({key: value})
+            raise UserError(f"Unknown key `{unknown}` {where}: did you mean `{nearest(unknown, names)}`?")
         _check_value(hints[key], value, where, f"{prefix}{key}", names)
 
 
@@ -114,6 +115,16 @@ def _check_value(annotation: Any, value: Any, where: str, name: str, names: list
             _check_value(item, inner, where, f"{name}.{child}", below)
     elif isinstance(value, Mapping) and not _holds_mapping(annotation):
         raise UserError(f"`{name}` {where} has no keys of its own: it is {type_in_words(annotation)}.")
+
+
+def first_leaf(settings: Mapping[str, Any]) -> str:
+    """The dotted name of the first value in nested mappings.
+
+    >>> first_leaf({"data": {"root": "x"}, "seed": 1})
+    'data.root'
+    """
+    key, value = next(iter(settings.items()))
+    return f"{key}.{first_leaf(value)}" if isinstance(value, Mapping) and value else str(key)
 
 
 def nearest(name: str, names: list[str]) -> str:
