@@ -1,0 +1,130 @@
+"""SLAKE 1.0: CT, MR and X-ray images with boxes, and questions in English and Chinese (Liu et al. 2021, arXiv 2102.09542).
+
+Official form: ``train.json``, ``validate.json``, ``test.json`` and ``imgs/xmlab*/{source.jpg,detection.json}``.
+English has 4,919 / 1,053 / 1,061 questions on 450 / 96 / 96 images.
+
+Trap: the two languages split the images differently. 72 of the 96 English test images are in the Chinese *train* split, so
+never mix languages between training and test.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from pathlib import Path
+from types import MappingProxyType
+from typing import Literal
+
+from medvista.data.benchmark_files import benchmark_folder, existing, read_json, read_rows
+from medvista.data.json_fields import FieldError, Fields
+from medvista.errors import UserError
+from medvista.types import Region, Split, VQASample
+
+_FILES: dict[Split, str] = {"train": "train.json", "validation": "validate.json", "test": "test.json"}
+_LANGUAGES = ("en", "zh")
+_SLICES = ("content_type", "location", "modality", "base_type")
+
+_FINDINGS = frozenset(
+    {
+        *("Brain Edema", "Brain Enhancing Tumor", "Brain Non-enhancing Tumor", "Liver Cancer", "Lung Cancer", "Nodule"),
+        *("Mass", "Cardiomegaly", "Atelectasis", "Pneumonia", "Effusion", "Pneumothorax", "Infiltrate"),
+    }
+)
+_ASKS_FOR_FINDINGS = re.compile(r"\b(abnormal|disease|lesion|patholog|tumou?r)")
+_SIDES = frozenset({"left", "right"})
+
+
+def read_slake(root: Path, split: Split, language: Literal["en", "zh"] = "en") -> list[VQASample]:
+    """The questions of one split in one language, in the order of the official file.
+
+    ``regions`` of a sample holds the boxes that are evidence for its question (see `evidence`), not every box of the image.
+
+    Args:
+        root: the data root (with ``slake/Slake1.0`` in it), or ``slake``, or ``Slake1.0`` itself.
+        split: which split of the language.
+        language: ``"en"`` or ``"zh"``.
+
+    Raises:
+        UserError: a file or an image is missing, or a row is malformed.
+    """
+    if language not in _LANGUAGES:
+        raise UserError(f"SLAKE has questions in {' and '.join(_LANGUAGES)}, not in {language!r}")
+    folder = benchmark_folder(root, "slake/Slake1.0", marker="imgs")
+    boxes = lru_cache(maxsize=None)(read_boxes)  # an image has about eleven questions
+
+    def build(row: Fields) -> VQASample | None:
+        if row.read("q_lang", str) != language:
+            return None
+        return _sample(row, split, folder, boxes(folder / "imgs" / Path(row.read("img_name", str)).parent))
+
+    return [sample for sample in read_rows(folder / _FILES[split], build) if sample is not None]
+
+
+def read_boxes(image_folder: Path) -> tuple[Region, ...]:
+    """Every box of one image: organs and findings, from ``detection.json``, a list of ``{label: [x, y, width, height]}``.
+
+    Raises:
+        UserError: the file is missing or malformed.
+    """
+    path = image_folder / "detection.json"
+    found = []
+    for entry in read_json(path, list):
+        try:
+            fields = Fields(entry)
+            for label in fields:
+                x, y, width, height = fields.numbers(label, 4)
+                found.append(Region(box=(x, y, x + width, y + height), label=label))
+        except FieldError as error:
+            raise UserError(f"{path}: {error}; place the official file again") from None
+    return tuple(found)
+
+
+def evidence(question: str, answer: str, boxes: tuple[Region, ...]) -> tuple[Region, ...]:
+    """The boxes that a question is about: organs and findings it or its answer names, or all findings if it asks for them.
+
+    SLAKE annotates images, not questions, so this is our reading: the words of the label (but for its side) occur, and
+    where the text names one side only, the label is not of the other. Whoever looks at the liver has not seen the evidence for
+    a question about the left kidney.
+
+    >>> kidneys = tuple(Region(box=(0, 0, 1, 1), label=f"{side} Kidney") for side in ("Left", "Right"))
+    >>> [box.label for box in evidence("Is the left kidney enlarged?", "No", kidneys)]
+    ['Left Kidney']
+    >>> [box.label for box in evidence("How many kidneys are there?", "2", kidneys)]
+    ['Left Kidney', 'Right Kidney']
+    """
+    words = _words(f"{question} {answer}")
+    sides = words & _SIDES
+    wants_findings = bool(_ASKS_FOR_FINDINGS.search(question.lower()))
+
+    def named(label: str) -> bool:
+        label_words = _words(label)
+        side = label_words & _SIDES
+        return label_words - side <= words and (not side or not sides or side <= sides)
+
+    return tuple(box for box in boxes if named(box.label) or (wants_findings and box.label in _FINDINGS))
+
+
+def _words(text: str) -> frozenset[str]:
+    """Lower-case words, singular, with "non-enhancing" as one word, since it is the opposite of "enhancing"."""
+    words = re.findall(r"[a-z]+", text.lower().replace("non-", "non"))
+    return frozenset(word if word.endswith("ss") or len(word) < 4 else word.removesuffix("s") for word in words)
+
+
+def _sample(row: Fields, split: Split, folder: Path, boxes: tuple[Region, ...]) -> VQASample:
+    image_name = row.read("img_name", str)
+    question, answer = row.read("question", str).strip(), row.read("answer", str).strip()
+    closed = row.read("answer_type", str).strip().upper() == "CLOSED"
+    return VQASample(
+        id=str(row.read("qid", int)),
+        benchmark="slake",
+        split=split,
+        question=question,
+        answers=(answer,),
+        images=(existing(folder / "imgs" / image_name),),
+        group_id=str(Path(image_name).parent),
+        answer_type="closed" if closed else "open",
+        regions=evidence(question, answer, boxes),
+        metadata=MappingProxyType(
+            {"family": "closed" if closed else "open", **{key: row.get(key, str, "") for key in _SLICES}}
+        ),
+    )

@@ -1,0 +1,98 @@
+"""VQA-RAD: questions of clinicians about radiology images (Lau et al. 2018, doi 10.1038/sdata.2018.251).
+
+2,248 questions on 314 of the 315 images; 1,797 are for training and 451 for test. Two official forms hold the same rows:
+``VQA_RAD Dataset Public.json`` (test rows have a ``phrase_type`` that begins with ``test_``), and the widely used
+``trainset.json`` / ``testset.json``, whose train file also repeats rows as ``frame`` templates, left out here.
+
+Traps: 202 of the 203 test images also occur in train; answers and qids are sometimes integers; two rows say ``"CLOSED "``;
+and there is no validation split, so we carve one.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+from types import MappingProxyType
+
+from medvista.data.benchmark_files import benchmark_folder, existing, read_rows
+from medvista.data.json_fields import FieldError, Fields
+from medvista.errors import UserError
+from medvista.types import Split, VQASample
+
+IMAGE_FOLDER = "VQA_RAD Image Folder"
+_PUBLIC_FILE = "VQA_RAD Dataset Public.json"
+_SPLIT_FILES = {True: "data_RAD/testset.json", False: "data_RAD/trainset.json"}  # of test rows, of train rows
+_VALIDATION_SHARE = 10  # one image in so many
+_TYPING_ERRORS = {"PRSE": "PRES", "ATRIB": "ATTRIB"}  # in question_type
+
+
+def read_vqa_rad(root: Path, split: Split, *, carve_validation: bool = True) -> list[VQASample]:
+    """The questions of one split, in the order of the official file.
+
+    Validation is carved from train by a hash of the image name, so that it is the same everywhere and shares no image
+    with what remains of train: 1,599 train and 198 validation questions. It shares images with the official test split,
+    as train does.
+
+    Args:
+        root: the data root (with ``vqa_rad`` in it), or ``vqa_rad`` itself.
+        split: which split.
+        carve_validation: False leaves all 1,797 questions in train and gives no validation split.
+
+    Raises:
+        UserError: a file or an image is missing, a row is malformed, or validation is asked for but not carved.
+    """
+    if split == "validation" and not carve_validation:
+        raise UserError("VQA-RAD has no official validation split: set carve_validation=True to carve one from train")
+    folder = benchmark_folder(root, "vqa_rad", marker=IMAGE_FOLDER)
+    test = split == "test"
+    path = folder / _SPLIT_FILES[test]
+    if not path.exists() and (folder / _PUBLIC_FILE).exists():
+        path = folder / _PUBLIC_FILE
+
+    def build(row: Fields) -> VQASample | None:
+        phrase = row.read("phrase_type", str)
+        if phrase == "frame" or (path.name == _PUBLIC_FILE and phrase.startswith("test_") != test):
+            return None
+        if carve_validation and not test and (split == "validation") != in_validation(row.read("image_name", str)):
+            return None
+        return _sample(row, split, folder)
+
+    return [sample for sample in read_rows(path, build) if sample is not None]
+
+
+def in_validation(image_name: str) -> bool:
+    """Whether a train image goes to the carved validation split."""
+    digest = hashlib.sha256(image_name.encode()).hexdigest()
+    return int(digest, 16) % _VALIDATION_SHARE == 0
+
+
+def _sample(row: Fields, split: Split, folder: Path) -> VQASample:
+    image_name = row.read("image_name", str)
+    closed = row.read("answer_type", str).strip().upper() == "CLOSED"
+    kinds = row.get("question_type", str, "").upper().replace(" ", "").split(",")
+    return VQASample(
+        id=_text(row, "qid"),
+        benchmark="vqa_rad",
+        split=split,
+        question=row.read("question", str).strip(),
+        answers=(_text(row, "answer"),),
+        images=(existing(folder / IMAGE_FOLDER / image_name),),
+        group_id=Path(image_name).stem,
+        answer_type="closed" if closed else "open",
+        metadata=MappingProxyType(
+            {
+                "family": "closed" if closed else "open",
+                "question_type": ",".join(sorted(_TYPING_ERRORS.get(kind, kind) for kind in kinds)),
+                "image_organ": row.get("image_organ", str, ""),
+                "phrase_type": row.read("phrase_type", str).removeprefix("test_"),
+            }
+        ),
+    )
+
+
+def _text(row: Fields, key: str) -> str:
+    """A field that the official files hold as a text or as an integer."""
+    value = row.value(key)
+    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+        raise FieldError(f'"{row.path(key)}" must be a text or an integer, not {value!r}')
+    return str(value).strip()
