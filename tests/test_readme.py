@@ -1,0 +1,35 @@
+"""The README's first screen keeps its promises: two commands that work as they stand, links that lead somewhere."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parent.parent
+PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
+
+
+def bash_blocks(page: str) -> list[str]:
+    return re.findall(r"^```bash\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+
+
+def test_the_first_block_runs_the_main_job_and_the_second_the_tests() -> None:
+    job, tests = bash_blocks((ROOT / "README.md").read_text())[:2]
+    setup = "python3 -m venv .venv && .venv/bin/pip install -q -e "
+    assert job == f"{setup}. && .venv/bin/python -m experiments.run\n"
+    assert tests == f'{setup}".[test]" && .venv/bin/python -m pytest -q\n'
+
+
+def test_the_first_screen_says_what_it_is_not_for() -> None:
+    first_screen = (ROOT / "README.md").read_text().partition("\n## ")[0]
+    assert "for research" in first_screen
+    assert "clinical" in first_screen
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_relative_links_lead_to_files(page: Path) -> None:
+    links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
+    missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
+    assert not missing
