@@ -77,7 +77,7 @@ def exact_match(prediction: str | None, answers: Sequence[str], choices: Sequenc
     if prediction is None:
         return False
     if choices:
-        return chosen_option(prediction, choices) in _gold_options(answers, choices)
+        return chosen_option(prediction, choices) in answer_options(answers, choices)
     predicted = normalise_answer(prediction)
     return predicted != "" and any(predicted == normalise_answer(answer) for answer in answers)
 
@@ -101,6 +101,26 @@ def chosen_option(prediction: str, choices: Sequence[str]) -> int | None:
     return _only_index(prediction, choices, normalise_answer)
 
 
+def answer_options(answers: Sequence[str], choices: Sequence[str]) -> set[int]:
+    """Indices of the options that the accepted answers name: by text first, since texts are what readers give.
+
+    Raises:
+        UserError: when they name none.
+    """
+    found: set[int] = set()
+    for answer in answers:
+        wanted = normalise_answer(answer)
+        index = _only_index(answer, choices, _literal)
+        matches = {index} if index is not None else {i for i, c in enumerate(choices) if normalise_answer(c) == wanted}
+        letter = _LETTER.fullmatch(answer)
+        if not matches and letter and _index_of_letter(letter[1]) < len(choices):
+            matches = {_index_of_letter(letter[1])}
+        found |= matches
+    if not found:
+        raise UserError(f"None of the answers {list(answers)} is among the choices {list(choices)}; mend the sample.")
+    return found
+
+
 def token_recall(prediction: str | None, answers: Sequence[str]) -> float:
     """Share of the answer's words that the prediction contains, at best over `answers`.
 
@@ -121,22 +141,6 @@ def _overlap(prediction: str | None, answer: str) -> tuple[float, float]:
     predicted, wanted = normalise_answer(prediction or "").split(), normalise_answer(answer).split()
     common = sum((Counter(predicted) & Counter(wanted)).values())
     return (common / len(wanted), common / len(predicted)) if common else (0.0, 0.0)
-
-
-def _gold_options(answers: Sequence[str], choices: Sequence[str]) -> set[int]:
-    """Indices of the options that the accepted answers name: by text first, since texts are what readers give."""
-    found: set[int] = set()
-    for answer in answers:
-        wanted = normalise_answer(answer)
-        index = _only_index(answer, choices, _literal)
-        matches = {index} if index is not None else {i for i, c in enumerate(choices) if normalise_answer(c) == wanted}
-        letter = _LETTER.fullmatch(answer)
-        if not matches and letter and _index_of_letter(letter[1]) < len(choices):
-            matches = {_index_of_letter(letter[1])}
-        found |= matches
-    if not found:
-        raise UserError(f"None of the answers {list(answers)} is among the choices {list(choices)}; mend the sample.")
-    return found
 
 
 def _index_of_letter(letter: str) -> int:
