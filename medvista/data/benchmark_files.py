@@ -70,9 +70,7 @@ def read_rows(path: Path, build: Callable[[Fields], T]) -> list[T]:
         try:
             built.append(build(Fields(row)))
         except FieldError as error:
-            raise UserError(
-                f"{path}, row {number} (from 0): {error}; mend it or place the official file again"
-            ) from None
+            raise UserError(f"{path}, row {number} (from 0): {error}; place the official file again") from None
     return built
 
 

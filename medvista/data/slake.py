@@ -1,10 +1,10 @@
-"""SLAKE 1.0: CT, MR and X-ray images with boxes, and questions in English and Chinese (Liu et al. 2021, arXiv 2102.09542).
+"""SLAKE 1.0: CT, MR and X-ray images with boxes, questions in English and Chinese (Liu et al. 2021, arXiv 2102.09542).
 
 Official form: ``train.json``, ``validate.json``, ``test.json`` and ``imgs/xmlab*/{source.jpg,detection.json}``.
 English has 4,919 / 1,053 / 1,061 questions on 450 / 96 / 96 images.
 
-Trap: the two languages split the images differently. 72 of the 96 English test images are in the Chinese *train* split, so
-never mix languages between training and test.
+Trap: the two languages split the images differently. 72 of the 96 English test images are in the Chinese *train* split,
+so never mix languages between training and test.
 """
 
 from __future__ import annotations
@@ -37,7 +37,8 @@ _SIDES = frozenset({"left", "right"})
 def read_slake(root: Path, split: Split, language: Literal["en", "zh"] = "en") -> list[VQASample]:
     """The questions of one split in one language, in the order of the official file.
 
-    ``regions`` of a sample holds the boxes that are evidence for its question (see `evidence`), not every box of the image.
+    ``regions`` of a sample holds the boxes that are evidence for its question (see `evidence`), not all of the image;
+    it is empty in Chinese, because labels are in English.
 
     Args:
         root: the data root (with ``slake/Slake1.0`` in it), or ``slake``, or ``Slake1.0`` itself.
@@ -61,7 +62,7 @@ def read_slake(root: Path, split: Split, language: Literal["en", "zh"] = "en") -
 
 
 def read_boxes(image_folder: Path) -> tuple[Region, ...]:
-    """Every box of one image: organs and findings, from ``detection.json``, a list of ``{label: [x, y, width, height]}``.
+    """Every box of one image, organs and findings, from ``detection.json``: ``[{label: [x, y, width, height]}, ...]``.
 
     Raises:
         UserError: the file is missing or malformed.
@@ -80,34 +81,34 @@ def read_boxes(image_folder: Path) -> tuple[Region, ...]:
 
 
 def evidence(question: str, answer: str, boxes: tuple[Region, ...]) -> tuple[Region, ...]:
-    """The boxes that a question is about: organs and findings it or its answer names, or all findings if it asks for them.
+    """The boxes a question is about: what it or its answer names, and all findings if it asks for them.
 
-    SLAKE annotates images, not questions, so this is our reading: the words of the label (but for its side) occur, and
-    where the text names one side only, the label is not of the other. Whoever looks at the liver has not seen the evidence for
-    a question about the left kidney.
+    SLAKE annotates images, not questions, so this is our reading of it: all words of the label but its side occur, and
+    where the text says "left kidney", the right one is not meant.
 
     >>> kidneys = tuple(Region(box=(0, 0, 1, 1), label=f"{side} Kidney") for side in ("Left", "Right"))
-    >>> [box.label for box in evidence("Is the left kidney enlarged?", "No", kidneys)]
+    >>> [box.label for box in evidence("Where is the left kidney?", "Right", kidneys)]
     ['Left Kidney']
     >>> [box.label for box in evidence("How many kidneys are there?", "2", kidneys)]
     ['Left Kidney', 'Right Kidney']
     """
-    words = _words(f"{question} {answer}")
-    sides = words & _SIDES
+    text = [*_words(question), "|", *_words(answer)]
     wants_findings = bool(_ASKS_FOR_FINDINGS.search(question.lower()))
 
     def named(label: str) -> bool:
-        label_words = _words(label)
-        side = label_words & _SIDES
-        return label_words - side <= words and (not side or not sides or side <= sides)
+        words = _words(label)
+        if not _SIDES.intersection(words[:1]):
+            return bool(words) and set(words) <= set(text)
+        sides_said = {side for side in _SIDES if f" {side} {' '.join(words[1:])} " in f" {' '.join(text)} "}
+        return set(words[1:]) <= set(text) and (not sides_said or words[0] in sides_said)
 
     return tuple(box for box in boxes if named(box.label) or (wants_findings and box.label in _FINDINGS))
 
 
-def _words(text: str) -> frozenset[str]:
+def _words(text: str) -> list[str]:
     """Lower-case words, singular, with "non-enhancing" as one word, since it is the opposite of "enhancing"."""
     words = re.findall(r"[a-z]+", text.lower().replace("non-", "non"))
-    return frozenset(word if word.endswith("ss") or len(word) < 4 else word.removesuffix("s") for word in words)
+    return [word if word.endswith("ss") or len(word) < 4 else word.removesuffix("s") for word in words]
 
 
 def _sample(row: Fields, split: Split, folder: Path, boxes: tuple[Region, ...]) -> VQASample:

@@ -1,11 +1,11 @@
 """VQA-RAD: questions of clinicians about radiology images (Lau et al. 2018, doi 10.1038/sdata.2018.251).
 
-2,248 questions on 314 of the 315 images; 1,797 are for training and 451 for test. Two official forms hold the same rows:
-``VQA_RAD Dataset Public.json`` (test rows have a ``phrase_type`` that begins with ``test_``), and the widely used
-``trainset.json`` / ``testset.json``, whose train file also repeats rows as ``frame`` templates, left out here.
+2,248 questions on 314 of the 315 images; 1,797 are for training and 451 for test. Two forms hold the same rows: the
+official ``VQA_RAD Dataset Public.json``, where a ``phrase_type`` that begins with ``test_`` marks the test rows, and
+the widely used ``trainset.json`` / ``testset.json``, whose train file also has 1,267 ``frame`` rows, left out here.
 
-Traps: 202 of the 203 test images also occur in train; answers and qids are sometimes integers; two rows say ``"CLOSED "``;
-and there is no validation split, so we carve one.
+Traps: 202 of the 203 test images also occur in train; answers and qids are sometimes integers; two rows say
+``"CLOSED "``; and there is no validation split, so we carve one.
 """
 
 from __future__ import annotations
