@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -11,12 +13,14 @@ ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
 
 
-def bash_blocks(page: str) -> list[str]:
-    return re.findall(r"^```bash\n(.*?)^```", page, flags=re.MULTILINE | re.DOTALL)
+def blocks(language: str) -> list[str]:
+    """The README's fenced blocks in one language."""
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```", readme, flags=re.MULTILINE | re.DOTALL)
 
 
 def test_the_first_block_runs_the_main_job_and_the_second_the_tests() -> None:
-    job, tests = bash_blocks((ROOT / "README.md").read_text())[:2]
+    job, tests = blocks("bash")[:2]
     setup = "python3 -m venv .venv && .venv/bin/pip install -q -e "
     assert job == f"{setup}. && .venv/bin/python -m experiments.run\n"
     assert tests == f'{setup}".[test]" && .venv/bin/python -m pytest -q\n'
@@ -26,6 +30,13 @@ def test_the_first_screen_says_what_it_is_not_for() -> None:
     first_screen = (ROOT / "README.md").read_text().partition("\n## ")[0]
     assert "for research" in first_screen
     assert "clinical" in first_screen
+
+
+@pytest.mark.parametrize("example", blocks("python"))
+def test_an_example_prints_what_its_comments_say(example: str) -> None:
+    done = subprocess.run([sys.executable, "-c", example], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.splitlines() == re.findall(r"^print\(.*\)  # (.*)$", example, flags=re.MULTILINE)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
