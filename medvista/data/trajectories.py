@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
@@ -19,9 +18,11 @@ from typing import Any, BinaryIO
 import numpy as np
 from PIL import Image
 
+from medvista.data.atomic import replacing
 from medvista.data.json_fields import FieldError, plain
 from medvista.data.trajectory_json import trajectory_from_json, trajectory_to_json
 from medvista.errors import UserError
+from medvista.imaging import to_display
 from medvista.types import MedicalImage, Trajectory
 
 _CACHED_IMAGES = 4096
@@ -39,7 +40,7 @@ def write_trajectories(
 
     Args:
         path: the ``.jsonl`` file.
-        trajectories: the episodes; a generator is consumed as it goes. Their views must be 8-bit.
+        trajectories: the episodes; a generator is consumed as it goes. Views are kept in 8 bits.
         images_dir: where the views go, ``images/`` beside the file by default.
         append: add to the file: each line is written as a whole, and a last line torn by a killed run is dropped first.
             Without it the file is replaced in one move, once the last episode is written.
@@ -49,7 +50,7 @@ def write_trajectories(
     path.parent.mkdir(parents=True, exist_ok=True)
     store = _ImageStore(images_dir or path.parent / "images", relative_to=path.parent)
     count = 0
-    with _appending(path) if append else _replacing(path) as file:
+    with _appending(path) if append else replacing(path) as file:
         for trajectory in trajectories:
             values = plain(trajectory_to_json(trajectory, store.save, tokens=tokens))
             line = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
@@ -103,9 +104,7 @@ class _ImageStore:
 
     def save(self, view: MedicalImage) -> str:
         """Keep the view's pixels, and return where, relative to the trajectory file."""
-        pixels = np.ascontiguousarray(view.pixels)
-        if pixels.dtype != np.uint8:
-            raise TypeError(f"a view shown to the policy must be 8-bit, got {pixels.dtype}; window it first")
+        pixels = np.ascontiguousarray(to_display(view))
         # The shape is part of the content: the same bytes are another image at another width.
         digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:24]
         name = f"{digest}.png"
@@ -117,7 +116,7 @@ class _ImageStore:
     def _write(self, path: Path, pixels: np.ndarray) -> None:
         if path.exists():
             return
-        with _replacing(path) as file:
+        with replacing(path) as file:
             Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
 
 
@@ -133,20 +132,6 @@ def _read_pixels(path: Path) -> np.ndarray:
 
 
 # --------------------------------------------------------------------------------------------------------------- files
-
-
-@contextmanager
-def _replacing(path: Path) -> Iterator[BinaryIO]:
-    """A file that takes the place of `path` once it is complete, and leaves no trace when it never is."""
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            yield file
-        os.chmod(name, 0o644)  # mkstemp keeps a file to its owner; results are to be shared
-        os.replace(name, path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
-        raise
 
 
 @contextmanager

@@ -6,13 +6,12 @@ Scripts rely on the path ``arms.<arm>.<benchmark>.<greedy|sampled>.accuracy``; a
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeAlias, cast
 
+from medvista.data.atomic import replacing
 from medvista.data.json_fields import FieldError, Fields, plain
 from medvista.errors import UserError
 
@@ -110,11 +109,8 @@ def write_results(path: Path, results: Results) -> None:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(plain(results_to_json(results)), indent=2, ensure_ascii=False, allow_nan=False)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "w", encoding="utf-8") as file:
-        file.write(text + "\n")
-    os.chmod(name, 0o644)  # mkstemp keeps a file to its owner; results are to be shared
-    os.replace(name, path)
+    with replacing(path) as file:
+        file.write(text.encode() + b"\n")
 
 
 def results_to_json(results: Results) -> dict[str, Any]:

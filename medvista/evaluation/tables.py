@@ -132,7 +132,7 @@ def _arm_row(arm: str, score: ArmScore, families: Sequence[str]) -> tuple[str, .
 
 
 def _accuracy(score: Score | None, digits: int) -> str:
-    return f"{percent(score.accuracy)} {interval(score.ci95, digits)}" if score else _MISSING
+    return f"{percent(score.accuracy, digits)} {interval(score.ci95, digits)}" if score else _MISSING
 
 
 def _questions(scores: Sequence[ArmScore]) -> str:

@@ -1,0 +1,53 @@
+"""The tables: every arm, every family, columns that line up."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from medvista.evaluation.results import Results
+from medvista.evaluation.tables import format_arms_markdown, format_arms_table, format_comparisons_table
+
+
+def test_the_terminal_table_has_a_row_for_every_arm_in_both_modes(results: Results) -> None:
+    text = format_arms_table(results)
+    assert "phantom, greedy" in text
+    assert "phantom, sampled" in text
+    for arm in results.arms:
+        assert sum(line.startswith(f"{arm} ") for line in text.splitlines()) == 2
+
+
+def test_columns_line_up(results: Results) -> None:
+    greedy = format_arms_table(results).split("\n\n")[1].splitlines()
+    assert len({len(line) for line in greedy}) == 1
+
+
+def test_accuracies_are_percentages_with_their_intervals(results: Results) -> None:
+    row = next(line for line in format_arms_table(results).splitlines() if line.startswith("sft_rl"))
+    # 1.96 * sqrt(0.896 * 0.104 / 1280) = 0.0167, and 1.96 * sqrt(0.89 * 0.11 / 256) = 0.038
+    assert "89.6 [87.9, 91.3]" in row
+    assert "89 [85, 93]" in row
+
+
+def test_an_arm_that_calls_no_tool_has_no_failure_rate(results: Results) -> None:
+    row = next(line for line in format_arms_table(results).splitlines() if line.startswith("direct"))
+    assert row.split()[-4:] == ["0.00", "–", "–", "42"]
+
+
+def test_chance_closes_the_table_where_it_is_known(results: Results) -> None:
+    assert "\nchance" in format_arms_table(results)
+    assert "\nchance" not in format_arms_table(replace(results, chance={}))
+
+
+def test_markdown_has_as_many_cells_in_every_row(results: Results) -> None:
+    for block in format_arms_markdown(results).split("\n\n"):
+        lines = block.splitlines()
+        if lines[0].startswith("|"):
+            assert len({line.count("|") for line in lines}) == 1
+
+
+def test_comparisons_name_both_arms_and_the_direction(results: Results) -> None:
+    text = format_comparisons_table(results)
+    assert "sft_rl vs tools_untrained" in text
+    assert "+54.3 [+50.8, +57.7]" in text
+    assert "−1.2 [−4.1, +1.7]" in text
+    assert format_comparisons_table(replace(results, comparisons=())) == ""
