@@ -26,10 +26,9 @@ _NUMBERS = {word: str(n) for n, word in enumerate(_NUMBER_WORDS)} | {"none": "0"
 _ARTICLES = frozenset({"a", "an", "the"})
 _TYPOGRAPHY = str.maketrans("\u2010\u2011\u2013\u2014\u2212\u2018\u2019\u201c\u201d", "-----''\"\"")  # dashes, quotes
 _UNIT = re.compile(r"(?<=\d)(?=(?:mm|cm|m|ml|l|mg|g|kg|hu|%)(?:\W|$))")
-_SIGN = re.compile(  # the "-" of "-5", the "+" of "HER2+", of "HER2 (+)" and "HER2 +"; not that of "x-ray"
-    r"(?<!\w)[+-](?=\.?\d)|(?<=\w)[+-](?=[\s,;.)]|$)|(?<=[\s(])[+-](?=\s*(?:\)|$))"
-)
-_PUNCTUATION = re.compile(r"[;/\[\]\"{}()=+\\_\-@`,?!]")
+# The "-" of "-5", the "+" of "HER2+", of "HER2 (+)" and of "HER2 +" carry meaning, unlike the "-" of "x-ray".
+_SIGN = r"(?<!\w)[+-](?=\.?\d)|(?<=\w)[+-](?=[\s,;.)]|$)|(?<=[\s(])[+-](?=\s*(?:\)|$))"
+_SIGN_OR_PUNCTUATION = re.compile(rf"({_SIGN})|[;/\[\]\"{{}}()=+\\_\-@`,?!]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 _PERIOD = re.compile(r"\.(?!\d)")  # a decimal point stays
 _COMPARISON = re.compile(r"\s*([<>])\s*")
@@ -48,8 +47,7 @@ def normalise_answer(text: str) -> str:
     """
     text = text.translate(_TYPOGRAPHY).casefold().replace("'", "")
     text = _UNIT.sub(" ", _THOUSANDS.sub("", text))
-    text = _SIGN.sub(lambda sign: "\0" if sign[0] == "+" else "\1", text)  # shelter signs that carry meaning
-    text = _PERIOD.sub("", _PUNCTUATION.sub(" ", text)).replace("\0", "+").replace("\1", "-")
+    text = _PERIOD.sub("", _SIGN_OR_PUNCTUATION.sub(lambda match: match[1] or " ", text))
     words = _COMPARISON.sub(r" \1", text).split()
     last = len(words) - 1
     return " ".join(_NUMBERS.get(w, w) for i, w in enumerate(words) if w not in _ARTICLES or i == last)
