@@ -92,8 +92,9 @@ def nice_ticks(low: float, high: float, count: int = 3) -> list[float]:
     >>> nice_ticks(3, 3)
     [2.0, 3.0, 4.0]
     """
-    if high - low < 1e-9 * max(abs(low), abs(high), 1e-9):
-        margin = abs(high) / 3 or 1.0
+    size = max(abs(low), abs(high))
+    if high - low < max(1e-9 * size, 1e-18):  # flat up to rounding: no step can be taken from its range
+        margin = size / 3 if size > 1e-18 else 1.0
         low, high = low - margin, high + margin
     raw = (high - low) / (count - 1)
     magnitude = 10.0 ** math.floor(math.log10(raw))
