@@ -20,6 +20,7 @@ from typing import Any
 from medvista.types import Action, FinalAnswer, ParseError, ToolCall
 
 MAX_CALL_CHARACTERS = 20_000  # no honest call is longer; bounds the work a runaway generation can cause
+MAX_CALL_DEPTH = 16  # of lists and objects in each other; deeper ones make printing and copying recurse too far
 
 _TAG = re.compile(r"<(/?)(think|tool_call|answer)>")
 _CALL_FORM = '{"name": ..., "arguments": {...}}'
@@ -83,11 +84,11 @@ def _split_thought(text: str) -> tuple[str, str]:
     opened = text.startswith("<think>")
     thought, closing, body = text.removeprefix("<think>").partition("</think>")
     if closing:
+        if not opened and _TAG.search(thought):
+            raise _MalformedError("The think block has to come first, before the tool_call or the answer.")
         if "<think>" in thought:
             raise _MalformedError("The thought opens a second think tag; write one think block at the start.")
-        if opened or not _TAG.search(thought):
-            return thought.strip(), body.strip()
-        raise _MalformedError("The think block has to come first, before the tool_call or the answer.")
+        return thought.strip(), body.strip()
     if opened:
         raise _MalformedError("The think tag is not closed; close it, then write one tool_call or one answer.")
     return "", text
@@ -156,7 +157,7 @@ def _load_json(content: str) -> Any:
             f"The tool_call is {len(content)} characters long; at most {MAX_CALL_CHARACTERS} are read."
         )
     try:
-        return json.loads(
+        call = json.loads(
             content, object_pairs_hook=_unique_keys, parse_constant=_refuse_constant, parse_float=_finite_float
         )
     except json.JSONDecodeError as error:
@@ -167,14 +168,34 @@ def _load_json(content: str) -> Any:
     except RecursionError:
         raise _MalformedError("The JSON of the tool_call is nested too deeply.") from None
     except ValueError:  # an integer of thousands of digits
-        raise _MalformedError("The JSON of the tool_call contains a number that is too long.") from None
+        raise _MalformedError("The JSON of the tool_call contains a number that is too large.") from None
+    _refuse_unusable(call)
+    return call
+
+
+def _refuse_unusable(value: Any, depth: int = 0) -> None:
+    """Refuse what JSON allows but later code could not print, write or compute with."""
+    if depth > MAX_CALL_DEPTH:
+        raise _MalformedError("The JSON of the tool_call is nested too deeply.")
+    if isinstance(value, dict):
+        for key, item in value.items():
+            _refuse_unusable(key, depth)
+            _refuse_unusable(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:
+            _refuse_unusable(item, depth + 1)
+    elif isinstance(value, str) and any("\ud800" <= character <= "\udfff" for character in value):
+        raise _MalformedError("The JSON of the tool_call contains half a character, an unpaired surrogate escape.")
+    elif isinstance(value, int) and abs(value) >= 2**63:
+        raise _MalformedError("The JSON of the tool_call contains a number that is too large.")
 
 
 def _unique_keys(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
-    keys = [key for key, _ in pairs]
-    for key in keys:
-        if keys.count(key) > 1:
+    seen: set[str] = set()
+    for key, _ in pairs:
+        if key in seen:
             raise _MalformedError(f"The JSON of the tool_call has the key {key[:40]!r} twice.")
+        seen.add(key)
     return dict(pairs)
 
 

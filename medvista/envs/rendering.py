@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
-from medvista.imaging import box_from_source, draw_boxes, fit, to_picture
+from medvista.imaging import box_from_source, box_to_source, draw_boxes, fit, to_picture
 from medvista.imaging.draw import COLOURS
-from medvista.types import FinalAnswer, MedicalImage, ParseError, Trajectory, Turn
+from medvista.types import Box, FinalAnswer, MedicalImage, Observation, ParseError, Trajectory, Turn
 
 PANEL = 320  # width of a panel in pixels
 MARGIN = 16
 TEXT_SIZE = 15
 LINE = 20
+Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
 _PAPER, _INK, _FAINT = "#14161a", "#e8e8e8", "#9aa0a6"
 
 
@@ -25,7 +26,7 @@ class Panel:
 
     title: str
     pictures: tuple[Image.Image, ...]
-    text: str
+    texts: tuple[tuple[str, str], ...]  # paragraphs, each with its colour
     colour: str = _INK
 
 
@@ -49,32 +50,53 @@ def episode_picture(trajectory: Trajectory) -> Image.Image:
 
 def _question_panel(trajectory: Trajectory) -> Panel:
     pictures = tuple(_overview(trajectory, image) for image in trajectory.observation.images)
-    return Panel(title="Question", pictures=pictures, text=trajectory.observation.text)
+    return Panel(
+        title=_seen("Question", trajectory.observation), pictures=pictures, texts=((trajectory.observation.text, _INK),)
+    )
 
 
 def _overview(trajectory: Trajectory, image: MedicalImage) -> Image.Image:
     """One of the sample's images with the outline of each look at it, numbered and coloured by turn."""
     big = _enlarged(image)
     boxes, labels, colours = [], [], []
+    # Neither the whole image, nor a place twice: its second outline, of another window, would hide the first.
+    outlined = {_whole_pixels(box_to_source(image, (0, 0, *image.size)))}
     for number, turn in enumerate(trajectory.turns):
         for region in turn.result.regions if turn.result else ():
-            if region.image == image.source:
+            place = _whole_pixels(region.box)
+            if region.image == image.source and place not in outlined:
+                outlined.add(place)
                 boxes.append(box_from_source(big, region.box))
                 labels.append(str(number + 1))
                 colours.append(_colour(number))
     return draw_boxes(to_picture(big), boxes, labels, colours or COLOURS)
 
 
+def _whole_pixels(box: Box) -> tuple[int, ...]:
+    return tuple(round(side) for side in box)
+
+
 def _turn_panels(trajectory: Trajectory) -> Iterator[Panel]:
     for number, turn in enumerate(trajectory.turns):
         pictures = tuple(to_picture(_enlarged(image)) for image in turn.observation.images) if turn.observation else ()
-        text = "\n\n".join(part for part in _turn_texts(turn) if part)
+        texts = _turn_texts(turn)
         if turn is trajectory.turns[-1] and trajectory.done:
-            text = f"{text}\n\n{_ending(trajectory)}"
-        yield Panel(title=f"Turn {number + 1}", pictures=pictures, text=text, colour=_colour(number))
+            texts = (*texts, (_ending(trajectory), _FAINT))
+        yield Panel(
+            title=_seen(f"Turn {number + 1}", turn.observation), pictures=pictures, texts=texts, colour=_colour(number)
+        )
 
 
-def _turn_texts(turn: Turn) -> Sequence[str]:
+def _seen(title: str, observation: Observation | None) -> str:
+    """The title with the size the policy saw, which is smaller than what people are shown."""
+    if observation is None or not observation.images:
+        return title
+    width, height = observation.images[0].size
+    return f"{title}  (seen at {width} x {height})"
+
+
+def _turn_texts(turn: Turn) -> tuple[tuple[str, str], ...]:
+    """What the policy thought and wrote, and below it what came back."""
     action = turn.action
     if isinstance(action, ParseError):
         said = turn.completion.text
@@ -84,20 +106,21 @@ def _turn_texts(turn: Turn) -> Sequence[str]:
         arguments = ", ".join(f"{name}={value}" for name, value in action.arguments.items())
         said = f"{action.name}({arguments})"
     returned = turn.observation.text if turn.observation else ""
-    return action.thought, said, returned
+    return (action.thought, _INK), (said, _INK), (returned, _FAINT)
 
 
 def _ending(trajectory: Trajectory) -> str:
     accepted = f"Accepted: {', '.join(trajectory.sample.answers)}"
     if trajectory.reward is None:
         return accepted
-    terms = ", ".join(f"{name} {value:g}" for name, value in trajectory.reward.terms.items())
-    return f"{accepted}\nReward {trajectory.reward.total:.3g} ({terms})"
+    terms = [f"- {name} {value:g}" for name, value in trajectory.reward.terms.items()]
+    return "\n".join([accepted, f"Reward {trajectory.reward.total:.3g}, from", *terms])
 
 
 def _draw_panel(panel: Panel) -> Image.Image:
     font = ImageFont.load_default(size=TEXT_SIZE)
-    lines = _wrap(panel.text, font)
+    paragraphs = [(wrap_text(text, font), colour) for text, colour in panel.texts if text]
+    lines = [(line, colour) for wrapped, colour in paragraphs for line in (*wrapped, "")]
     pictures_height = sum(picture.height + MARGIN // 2 for picture in panel.pictures)
     column = Image.new("RGB", (PANEL, LINE + MARGIN // 2 + pictures_height + LINE * len(lines)), _PAPER)
     pen = ImageDraw.Draw(column)
@@ -106,16 +129,36 @@ def _draw_panel(panel: Panel) -> Image.Image:
     for picture in panel.pictures:
         column.paste(picture, ((PANEL - picture.width) // 2, top))
         top += picture.height + MARGIN // 2
-    for line in lines:
-        pen.text((0, top), line, fill=_FAINT if line.startswith(("Accepted", "Reward")) else _INK, font=font)
+    for line, colour in lines:
+        pen.text((0, top), line, fill=colour, font=font)
         top += LINE
     return column
 
 
-def _wrap(text: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont) -> list[str]:
-    """Lines that fit a panel; long words, such as JSON, are cut."""
-    characters = max(int(PANEL / font.getlength("n")), 1)
-    return [part for line in text.splitlines() for part in (textwrap.wrap(line, characters) or [""])]
+def wrap_text(text: str, font: Font) -> list[str]:
+    """Lines that fit a panel; words that do not, such as JSON, are cut."""
+    lines: list[str] = []
+    for paragraph in text.splitlines():
+        lines.append("")
+        for word in paragraph.split():
+            joined = f"{lines[-1]} {word}".lstrip()
+            if font.getlength(joined) <= PANEL:
+                lines[-1] = joined
+                continue
+            if not lines[-1]:
+                lines.pop()  # a word too long for any line begins on the first
+            lines.extend(_cut(word, font))
+    return lines
+
+
+def _cut(word: str, font: Font) -> list[str]:
+    """The pieces of a word, each as long as fits a panel."""
+    pieces = [""]
+    for character in word:
+        if font.getlength(pieces[-1] + character) > PANEL:
+            pieces.append("")
+        pieces[-1] += character
+    return pieces
 
 
 def _enlarged(image: MedicalImage) -> MedicalImage:

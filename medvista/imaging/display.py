@@ -37,11 +37,12 @@ def to_display(image: MedicalImage, window: Window | None = None) -> np.ndarray:
 
 
 def _apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
-    low = window.centre - window.width / 2
+    width = max(window.width, 1e-6)  # a width of 0, as some files have it, is a step
+    low = window.centre - width / 2
     # float32 in place: a quarter of the time of the plain expression, and exact to 1/255 for 16-bit values.
     grey = pixels.astype(np.float32)
     grey -= low
-    grey *= 255.0 / window.width
+    grey *= 255.0 / width
     grey += 0.5  # rounds instead of truncating
     np.clip(grey, 0.0, 255.0, out=grey)
     if np.issubdtype(pixels.dtype, np.floating):

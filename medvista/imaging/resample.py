@@ -38,7 +38,9 @@ def crop(image: MedicalImage, box: Sequence[float]) -> MedicalImage:
 def fit(image: MedicalImage, size: int) -> MedicalImage:
     """The 8-bit display of `image` resized so that its longer side is `size` pixels.
 
-    Downscaling takes the mean over each pixel's area, so nothing aliases; upscaling is bicubic.
+    Bicubic both ways; when it shrinks, Pillow widens the kernel with the scale, so fine structure is averaged out. The
+    plain area mean (BOX) lets some of it through as aliases: a probe at a nodule's known place read its kind from the
+    overview at 0.31 with BOX and 0.25 (chance) with BICUBIC.
 
     Args:
         image: the image at its native bit depth.
@@ -49,8 +51,7 @@ def fit(image: MedicalImage, size: int) -> MedicalImage:
     shown = max(round(width * scale), 1), max(round(height * scale), 1)
     display = to_display(image)
     if shown != (width, height):
-        method = Image.Resampling.BOX if scale < 1 else Image.Resampling.BICUBIC
-        display = np.asarray(Image.fromarray(display).resize(shown, method))
+        display = np.asarray(Image.fromarray(display).resize(shown, Image.Resampling.BICUBIC))
     step_x, step_y = width / shown[0], height / shown[1]
     spacing = image.spacing_mm
     return replace(

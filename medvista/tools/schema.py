@@ -152,7 +152,8 @@ def _check_array(value: Any, schema: Mapping[str, Any], where: str) -> Any:
 def _check_number(value: Any, schema: Mapping[str, Any], where: str) -> int | float:
     integer = schema["type"] == "integer"
     number = _read_json(value) if isinstance(value, str) else value
-    if isinstance(number, bool) or not isinstance(number, int | float) or not math.isfinite(number):
+    finite = isinstance(number, int) or (isinstance(number, float) and math.isfinite(number))
+    if isinstance(number, bool) or not finite:
         raise ArgumentError(f"{where} has to be {'an integer' if integer else 'a number'}, got {_shown(value)}.")
     if integer and number != int(number):
         raise ArgumentError(f"{where} has to be an integer, got {_shown(value)}.")

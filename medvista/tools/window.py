@@ -23,6 +23,7 @@ PRESETS: dict[Preset, Window] = {
     "brain": Window(centre=40, width=80),
     "liver": Window(centre=60, width=150),
 }
+NARROWEST, LARGEST = 1e-3, 1e9  # keeps the arithmetic of the display finite in float32
 PERCENTILES = (1.0, 99.0)  # of the grey values, for contrast without numbers
 
 
@@ -31,8 +32,8 @@ def window(
     images: Sequence[MedicalImage],
     image: Annotated[int, Bounds(0)] = 0,
     preset: Preset | None = None,
-    centre: float | None = None,
-    width: Annotated[float, Bounds(1e-3)] | None = None,
+    centre: Annotated[float, Bounds(-LARGEST, LARGEST)] | None = None,
+    width: Annotated[float, Bounds(NARROWEST, LARGEST)] | None = None,
 ) -> ToolResult:
     """Show an image again with other brightness and contrast. Without preset, centre and width, contrast is automatic.
 
@@ -80,4 +81,4 @@ def _choose(
 def _automatic(pixels: np.ndarray) -> Window:
     finite = pixels[np.isfinite(pixels)]
     low, high = np.percentile(finite, PERCENTILES) if finite.size else (0.0, 1.0)
-    return Window(centre=float(low + high) / 2, width=max(float(high - low), 1e-3))
+    return Window(centre=float(low + high) / 2, width=max(float(high - low), NARROWEST))
