@@ -70,7 +70,7 @@ class ResumableSampler(Sampler[int]):
 
     def __iter__(self) -> Iterator[int]:
         """The indices from `position` on, without using them: to the end of the epoch, or without end."""
-        epoch = self.epoch
+        epoch = self._whole_step(self.position) // self.size
         steps = self._steps()
         for start, _ in steps if self.endless else takewhile(lambda step: step[0] // self.size == epoch, steps):
             yield self._index(start + self.rank)
@@ -106,13 +106,16 @@ class ResumableSampler(Sampler[int]):
 
     def _steps(self) -> Iterator[tuple[int, int]]:
         """Where each step of all ranks starts in the stream, and where the next one does."""
-        position = self.position
+        position = self._whole_step(self.position)  # saved by fewer ranks, it may be too close to the epoch's end
         while True:
-            end = position + self.world_size
-            if not self.endless and self.size - end % self.size < self.world_size:
-                end += self.size - end % self.size  # too few left for all ranks: leave them out
+            end = self._whole_step(position + self.world_size)
             yield position, end
             position = end
+
+    def _whole_step(self, position: int) -> int:
+        """The position, or the next epoch's start where this epoch has too few indices left for all ranks."""
+        left = self.size - position % self.size
+        return position if self.endless or left >= self.world_size else position + left
 
     def _index(self, position: int) -> int:
         epoch, offset = divmod(position, self.size)
