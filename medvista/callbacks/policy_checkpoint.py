@@ -1,0 +1,31 @@
+"""Checkpoints to resume from, and the best policy by validation."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from lightning.pytorch.callbacks import ModelCheckpoint
+
+
+class PolicyCheckpoint(ModelCheckpoint):
+    """Keeps ``last.ckpt`` for resuming and, with a benchmark, the checkpoint of the best validation accuracy.
+
+    Args:
+        folder: where checkpoints go.
+        benchmark: whose ``val/<benchmark>/accuracy`` decides; None keeps the last one only.
+        every_n_steps: optimiser steps between two checkpoints when no benchmark decides.
+    """
+
+    def __init__(self, folder: Path, *, benchmark: str | None = None, every_n_steps: int = 20) -> None:
+        if benchmark is None:
+            super().__init__(folder, filename="{step}", save_top_k=1, every_n_train_steps=every_n_steps, save_last="link")
+        else:
+            super().__init__(
+                folder,
+                filename="best-{step}",
+                monitor=f"val/{benchmark}/accuracy",
+                mode="max",
+                save_top_k=1,
+                save_last=True,
+                auto_insert_metric_name=False,
+            )

@@ -1,0 +1,1 @@
+"""Samples, demonstrations and the readers of official files."""

@@ -1,0 +1,85 @@
+"""A scripted expert whose faults can be set, so that the teacher can be made the limit.
+
+It reads the annotated regions of a sample (which no policy sees), zooms onto each or opens the window, and answers.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from medvista.imaging import open_image
+from medvista.parsing import format_action
+from medvista.types import Box, FinalAnswer, ToolCall, VQASample
+
+LOOK_THOUGHT = "Look closer."
+WINDOW_THOUGHT = "Change the window."
+
+
+@dataclass(frozen=True, kw_only=True)
+class ExpertConfig:
+    """What the expert gets wrong."""
+
+    grid: int = 14  # boxes are snapped to a grid of this many cells a side
+    cells: int = 2  # side of a box in cells, at least
+    jitter_share: float = 0.0  # share of boxes moved off their target
+    jitter_cells: int = 4  # how far, at most, in each direction
+    direct_share: float = 0.0  # share of tool questions answered without looking
+
+
+class ScriptedExpert:
+    """Plans the turns of a demonstration.
+
+    Args:
+        config: its faults.
+        tools: False answers everything directly.
+    """
+
+    def __init__(self, config: ExpertConfig | None = None, *, tools: bool = True) -> None:
+        self.config = config or ExpertConfig()
+        self.tools = tools
+
+    def plan(self, sample: VQASample, seed: int) -> list[str]:
+        """The texts of its turns, the answer last; the same seed gives the same plan."""
+        rng = np.random.default_rng(seed)
+        direct = rng.uniform() < self.config.direct_share or not self.tools
+        calls = [] if direct else self._calls(sample, rng)
+        thought = str(sample.metadata.get("thought", ""))
+        return [*(format_action(call) for call in calls), format_action(FinalAnswer(text=sample.answers[0], thought=thought))]
+
+    def _calls(self, sample: VQASample, rng: np.random.Generator) -> list[ToolCall]:
+        needs = sample.metadata.get("needs", "none")
+        if needs == "window":
+            return [ToolCall(name="window", arguments={"preset": "bone"}, thought=WINDOW_THOUGHT)]
+        if needs != "zoom":
+            return []
+        boxes = [self._box(sample, region.image, region.box, rng) for region in sample.regions]
+        return [
+            ToolCall(name="zoom", arguments={"bbox_2d": box} | ({"image": region.image} if region.image else {}), thought=LOOK_THOUGHT)
+            for region, box in zip(sample.regions, boxes, strict=True)
+        ]
+
+    def _box(self, sample: VQASample, image: int, target: Box, rng: np.random.Generator) -> list[int]:
+        """The target on the grid, 0-1000, perhaps moved off it."""
+        width, height = open_image(sample.images[image]).size
+        columns = self._span(target[0] / width, target[2] / width)
+        rows = self._span(target[1] / height, target[3] / height)
+        if rng.uniform() < self.config.jitter_share:
+            columns, rows = self._shift(columns, rng), self._shift(rows, rng)
+        grid = self.config.grid
+        return [round(1000 * cell / grid) for cell in (columns[0], rows[0], columns[1], rows[1])]
+
+    def _span(self, low: float, high: float) -> tuple[int, int]:
+        """The run of cells, of at least the configured number, that is best centred on ``low .. high`` (0-1)."""
+        grid = self.config.grid
+        cells = min(grid, max(self.config.cells, int(np.ceil((high - low) * grid))))
+        start = round((low + high) / 2 * grid - cells / 2)
+        start = min(max(start, 0), grid - cells)
+        return start, start + cells
+
+    def _shift(self, span: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
+        far = self.config.jitter_cells
+        shift = int(rng.integers(-far, far + 1))
+        shift = min(max(shift, -span[0]), self.config.grid - span[1])
+        return span[0] + shift, span[1] + shift

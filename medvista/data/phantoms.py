@@ -1,0 +1,182 @@
+"""Procedural CT-like slices with known truth.
+
+Each slice is 448 x 448 Hounsfield units: a body, two lungs, a heart, a dense mediastinal mass and one or two lung
+nodules about 12 pixels wide. What a nodule *is* shows only in its fine structure: the four kinds have the same mass and
+the same radial second moment, so their area means at a 64-pixel overview agree up to noise (`benchmarks/probe.py`
+measures that), while the native crop separates them. What the mass is made of shows only outside the lung window,
+where its three materials saturate to the same white.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Literal, get_args
+
+import numpy as np
+from scipy import ndimage
+
+from medvista.types import Box, MedicalImage, Window
+
+SIZE = 448  # pixels, both sides
+LUNG_WINDOW = Window(centre=-600.0, width=1500.0)  # -1350 .. 150 HU
+SPACING_MM = (0.8, 0.8)
+
+Kind = Literal["solid", "cavitary", "spiculated", "halo"]
+Material = Literal["contrast", "calcium", "metal"]
+Side = Literal["left", "right"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
+MATERIALS: tuple[Material, ...] = get_args(Material)
+MATERIAL_HU = {"contrast": 350.0, "calcium": 900.0, "metal": 2600.0}  # all above 150 HU: white in the lung window
+
+_NODULE_RADIUS = 12  # half-side of the stamp, pixels
+_NODULE_MASS = 24_000.0  # HU x pixels, the same for every kind
+_SECOND_MOMENT = 11.0  # mean squared radius, pixels^2, the same for every kind (up to a jitter that hides the rest)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Nodule:
+    """One lung nodule."""
+
+    centre: tuple[float, float]  # x, y in source pixels
+    kind: Kind
+    side: Side  # the patient's side: by radiological convention the left lung is on the right of the image
+
+    @property
+    def box(self) -> Box:
+        """Its extent in source pixels."""
+        x, y = self.centre
+        return (x - 7.0, y - 7.0, x + 7.0, y + 7.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Phantom:
+    """A drawn slice and its truth."""
+
+    image: MedicalImage
+    nodules: tuple[Nodule, ...]  # one, or one a lung (right first)
+    material: Material
+    mass_centre: tuple[float, float]  # x, y in source pixels
+
+
+def draw_phantom(seed: int, *, nodules: Literal[1, 2] = 1) -> Phantom:
+    """The phantom of a seed: the same seed gives the same pixels on every machine.
+
+    Args:
+        seed: any non-negative integer.
+        nodules: 1 draws a nodule in one lung, 2 draws one in each.
+    """
+    rng = np.random.default_rng((seed, nodules))
+    pixels = np.full((SIZE, SIZE), -1000.0, dtype=np.float32)
+    _fill_ellipse(pixels, (224, 228), (205 + rng.uniform(-8, 8), 165 + rng.uniform(-8, 8)), 40.0)
+    lungs = {"right": _lung(rng, 130), "left": _lung(rng, 318)}
+    for centre, radii in lungs.values():
+        _fill_ellipse(pixels, centre, radii, -850.0)
+    _fill_ellipse(pixels, (250 + rng.uniform(-8, 8), 265 + rng.uniform(-8, 8)), (46, 38), 40.0)  # heart
+    material: Material = MATERIALS[rng.integers(len(MATERIALS))]
+    mass_centre = (224 + rng.uniform(-8, 8), 160 + rng.uniform(-12, 12))
+    _fill_ellipse(pixels, mass_centre, (24, 24), MATERIAL_HU[material])
+
+    drawn = []
+    both: tuple[Side, ...] = ("right", "left")
+    for side in both if nodules == 2 else (both[rng.integers(2)],):
+        kind = _draw_kind(rng, drawn[0].kind if drawn else None)
+        nodule = Nodule(centre=_place(rng, *lungs[side]), kind=kind, side=side)
+        _stamp(pixels, nodule, rng)
+        drawn.append(nodule)
+    pixels += _texture(rng)
+    image = MedicalImage(
+        pixels=np.clip(pixels, -1024, 3071).astype(np.int16), window=LUNG_WINDOW, modality="CT", spacing_mm=SPACING_MM
+    )
+    return Phantom(image=image, nodules=tuple(drawn), material=material, mass_centre=mass_centre)
+
+
+def _draw_kind(rng: np.random.Generator, other: Kind | None) -> Kind:
+    """Any kind; where another nodule is present, its kind half of the time, so that "the same?" is balanced."""
+    if other is not None and rng.uniform() < 0.5:
+        return other
+    return [kind for kind in KINDS if kind != other][rng.integers(len(KINDS) - (other is not None))]
+
+
+def _lung(rng: np.random.Generator, x: float) -> tuple[tuple[float, float], tuple[float, float]]:
+    """Centre and radii of a lung, pixels."""
+    return (x + rng.uniform(-6, 6), 225 + rng.uniform(-8, 8)), (72 + rng.uniform(-6, 6), 118 + rng.uniform(-10, 10))
+
+
+def _place(
+    rng: np.random.Generator, centre: tuple[float, float], radii: tuple[float, float]
+) -> tuple[float, float]:
+    """A point uniform over the inner part of a lung, clear of the heart."""
+    while True:
+        angle, radius = rng.uniform(0, 2 * np.pi), 0.78 * np.sqrt(rng.uniform())
+        x, y = centre[0] + radii[0] * radius * np.cos(angle), centre[1] + radii[1] * radius * np.sin(angle)
+        if ((x - 250) / 70) ** 2 + ((y - 265) / 62) ** 2 > 1:
+            return float(x), float(y)
+
+
+def _fill_ellipse(
+    pixels: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], value: float
+) -> None:
+    """Sets the pixels whose centre lies inside the ellipse."""
+    (cx, cy), (rx, ry) = centre, radii
+    x0, x1 = max(0, int(cx - rx)), min(SIZE, int(cx + rx) + 2)
+    y0, y1 = max(0, int(cy - ry)), min(SIZE, int(cy + ry) + 2)
+    x = ((np.arange(x0, x1, dtype=np.float32) + 0.5 - cx) / rx) ** 2
+    y = ((np.arange(y0, y1, dtype=np.float32) + 0.5 - cy) / ry) ** 2
+    pixels[y0:y1, x0:x1][x[None, :] + y[:, None] <= 1] = value
+
+
+def _stamp(pixels: np.ndarray, nodule: Nodule, rng: np.random.Generator) -> None:
+    """Adds a nodule with sub-pixel placement and its own mass, size and orientation."""
+    mass, size, turn = _NODULE_MASS * rng.uniform(0.8, 1.2), rng.uniform(0.85, 1.15), rng.uniform(0, np.pi)
+    column, row = int(nodule.centre[0]), int(nodule.centre[1])
+    offsets = np.arange(-_NODULE_RADIUS, _NODULE_RADIUS + 1, dtype=np.float32) + 0.5
+    x = (offsets - (nodule.centre[0] - column))[None, :]
+    y = (offsets - (nodule.centre[1] - row))[:, None]
+    density = _profile(nodule.kind, np.hypot(x, y) / size, np.arctan2(y, x) + turn)
+    span = slice(row - _NODULE_RADIUS, row + _NODULE_RADIUS + 1), slice(column - _NODULE_RADIUS, column + _NODULE_RADIUS + 1)
+    pixels[span] += mass * density / density.sum()
+
+
+@lru_cache(maxsize=len(KINDS))
+def _scale(kind: Kind) -> float:
+    """The magnification that gives a kind the common second moment."""
+    axis = (np.arange(-160, 160) + 0.5) / 10
+    radius, angle = np.hypot(axis[None, :], axis[:, None]), np.arctan2(axis[:, None], axis[None, :])
+    density = _shape(kind, radius, angle)
+    return float(np.sqrt(_SECOND_MOMENT / ((density * radius**2).sum() / density.sum())))
+
+
+def _profile(kind: Kind, radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    return _shape(kind, radius / _scale(kind), angle)
+
+
+def _shape(kind: Kind, radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
+    """Density of each kind before scaling; `radius` in pixels, `angle` in radians."""
+    if kind == "solid":
+        return _inside(radius, 5.5)
+    if kind == "cavitary":
+        return _inside(radius, 5.5) - 0.95 * _inside(radius, 3.4)
+    if kind == "spiculated":  # eight-fold, so that no low angular moment betrays it
+        return _inside(radius, 7.0) * np.clip(0.5 + 1.2 * np.cos(4 * angle), 0.0, 1.0)
+    return 0.25 * _inside(radius, 6.5) + _inside(radius, 2.6)  # halo
+
+
+def _inside(radius: np.ndarray, edge: float) -> np.ndarray:
+    """A disc with an edge one pixel soft."""
+    return np.clip(edge - radius + 0.5, 0.0, 1.0)
+
+
+@lru_cache(maxsize=1)
+def _noise_bank() -> np.ndarray:
+    """[1024, 1024] parenchymal texture (correlated over 4 pixels) and detector noise, HU."""
+    rng = np.random.default_rng(20_260_107)
+    smooth = ndimage.gaussian_filter(rng.standard_normal((1024, 1024)).astype(np.float32), 4.0, mode="wrap")
+    return (70.0 * smooth / smooth.std() + 20.0 * rng.standard_normal((1024, 1024))).astype(np.float32)
+
+
+def _texture(rng: np.random.Generator) -> np.ndarray:
+    """[SIZE, SIZE] noise: a random, randomly flipped window of the bank (drawing it afresh costs ten times more)."""
+    x, y, turn, flip = rng.integers((1024 - SIZE, 1024 - SIZE, 4, 2))
+    patch = np.rot90(_noise_bank()[y : y + SIZE, x : x + SIZE], int(turn))
+    return patch[:, ::-1] if flip else patch

@@ -1,0 +1,147 @@
+"""Rollouts on the fly: each training batch is played by the weights that it will update."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from torch.utils.data import DataLoader
+
+from medvista.data.sampler import ResumableSampler
+from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule
+from medvista.functional.advantages import zero_variance
+from medvista.policies.engine import SamplingParams
+from medvista.rollout.experience import ExperienceBatch
+from medvista.types import TrajectoryGroup, VQASample
+
+
+@dataclass(slots=True)
+class UpdateTurn:
+    """It is time for the next update: the batch itself is played after Lightning's transfer."""
+
+    update: int
+
+    def to(self, device: Any) -> UpdateTurn:
+        """The same: there is no tensor in it yet."""
+        return self
+
+
+class RolloutDataModule(RolloutValidationDataModule):
+    """Plays `prompts` questions, `group_size` siblings each, with the current policy, for every update.
+
+    Samples are drawn at the moment of use, so that refills and a resumed run share one position.
+
+    Args:
+        train: the questions to learn on.
+        make_collector: see `RolloutValidationDataModule`.
+        validation: see `RolloutValidationDataModule`.
+        prompts: groups an update and rank.
+        group_size: siblings a group.
+        updates: updates an epoch (Lightning wants a length).
+        temperature: of the sampling.
+        max_new_tokens: of one turn.
+        advantage_scale: see `group_advantages`.
+        refill_rounds: how often groups without variance are replaced by freshly played ones.
+        seed: of the order of questions and of every draw.
+    """
+
+    def __init__(
+        self,
+        train: Sequence[VQASample],
+        make_collector: CollectorFactory,
+        validation: Mapping[str, Sequence[VQASample]],
+        *,
+        prompts: int,
+        group_size: int,
+        updates: int,
+        max_new_tokens: int,
+        temperature: float = 1.0,
+        advantage_scale: Literal["std", "none"] = "std",
+        refill_rounds: int = 0,
+        seed: int = 0,
+    ) -> None:
+        super().__init__(make_collector, validation, max_new_tokens=max_new_tokens)
+        self.train = train
+        self.prompts, self.group_size, self.updates = prompts, group_size, updates
+        self.params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature)
+        self.advantage_scale = advantage_scale
+        self.refill_rounds = refill_rounds
+        self.seed = seed
+        self._sampler = ResumableSampler(len(train), seed=seed, endless=True)
+
+    def setup(self, stage: str) -> None:
+        """Takes this rank's share of the questions, keeping the position."""
+        position = self._sampler.position
+        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
+        self._sampler = ResumableSampler(len(self.train), seed=self.seed, rank=rank, world_size=world, endless=True)
+        self._sampler.position = position
+
+    def train_dataloader(self) -> DataLoader[UpdateTurn]:
+        """A turn an update; it has a length, so Lightning does not fetch ahead."""
+        return DataLoader(range(self.updates), batch_size=None, collate_fn=UpdateTurn)  # type: ignore[arg-type]
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """A turn -> the experience of one update; validation questions -> episodes."""
+        if not isinstance(batch, UpdateTurn):
+            return super().on_after_batch_transfer(batch, dataloader_idx)
+        with self.rollout_mode():
+            experience = self._play()
+        return experience.to(self.trainer.lightning_module.device)  # type: ignore[union-attr]
+
+    def state_dict(self) -> dict[str, Any]:
+        """The position in the stream of questions, over all ranks."""
+        return {"sampler": self._sampler.state_dict()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Goes on after the questions already played."""
+        self._sampler.load_state_dict(state_dict["sampler"])
+
+    def _play(self) -> ExperienceBatch:
+        """Plays groups, replaces those without variance while rounds are left, and batches them."""
+        start = time.perf_counter()
+        useful: list[TrajectoryGroup] = []
+        useless: list[TrajectoryGroup] = []
+        for _ in range(1 + self.refill_rounds):
+            groups = self._play_groups(self.prompts - len(useful))
+            flat = zero_variance(torch.tensor([group.rewards for group in groups]))
+            useful += [group for group, same in zip(groups, flat.tolist(), strict=True) if not same]
+            useless += [group for group, same in zip(groups, flat.tolist(), strict=True) if same]
+            if len(useful) == self.prompts:
+                break
+        seconds = time.perf_counter() - start
+        played = useful + useless
+        tokens = sum(sum(t.stream.loss_mask) for group in played for t in group.trajectories)
+        stats = {
+            "rollout/seconds": seconds,
+            "rollout/zero_variance_share": len(useless) / len(played),
+            "rollout/episodes": float(len(played) * self.group_size),
+            "rollout/generated_tokens": float(tokens),
+        }
+        # Groups without variance stay where too few others are left: their advantage is zero, and every rank needs a
+        # batch of the same number of groups.
+        kept = (useful + useless)[: self.prompts]
+        return ExperienceBatch.from_groups(kept, scale=self.advantage_scale, stats=stats)
+
+    def _play_groups(self, count: int) -> list[TrajectoryGroup]:
+        epoch = self._sampler.epoch
+        samples = [self.train[index] for index in self._sampler.take(count)]
+        siblings = [sample for sample in samples for _ in range(self.group_size)]
+        seeds = [
+            _episode_seed(self.seed, epoch, sample.id, sibling)
+            for sample in samples
+            for sibling in range(self.group_size)
+        ]
+        version = self.trainer.global_step  # type: ignore[union-attr]
+        played = self.collector.collect(siblings, self.params, seeds=seeds, policy_version=version)
+        size = self.group_size
+        return [TrajectoryGroup(trajectories=played[i : i + size]) for i in range(0, len(played), size)]
+
+
+def _episode_seed(seed: int, epoch: int, sample_id: str, sibling: int) -> int:
+    """Depends on nothing that a restart or another number of ranks would change."""
+    words = [seed, epoch, sibling, *sample_id.encode()]
+    return int(np.random.SeedSequence(words).generate_state(1)[0])

@@ -1,0 +1,98 @@
+"""Validation by rollouts, which supervised and reinforcement learning share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+import lightning
+import torch
+from torch.utils.data import DataLoader
+
+from medvista.datamodules.batches import SampleBatch, TrajectoryBatch
+from medvista.errors import UserError
+from medvista.policies.engine import SamplingParams
+from medvista.policies.vlm_policy import VLMPolicy
+from medvista.rollout.collector import RolloutCollector
+from medvista.types import VQASample
+
+CollectorFactory = Callable[[VLMPolicy], RolloutCollector]
+
+
+class RolloutValidationDataModule(lightning.LightningDataModule):
+    """Plays the validation questions of every benchmark, greedily, with the policy being trained.
+
+    Args:
+        make_collector: from the policy to the collector that plays its episodes.
+        validation: questions by benchmark, one dataloader each, in this order.
+        max_new_tokens: of one turn.
+        batch_size: episodes that decode together.
+
+    Raises:
+        UserError: a validation question is from a test split, on which nothing may be chosen.
+    """
+
+    def __init__(
+        self,
+        make_collector: CollectorFactory,
+        validation: Mapping[str, Sequence[VQASample]],
+        *,
+        max_new_tokens: int,
+        batch_size: int = 256,
+    ) -> None:
+        super().__init__()
+        refuse_test_split(validation)
+        self.validation = dict(validation)
+        self.max_new_tokens = max_new_tokens
+        self.validation_batch_size = batch_size
+        self._make_collector = make_collector
+        self._collector: RolloutCollector | None = None
+
+    @property
+    def collector(self) -> RolloutCollector:
+        """Plays episodes with the policy that the trainer is training: its weights are never an update old."""
+        policy = self.trainer.lightning_module.policy  # type: ignore[union-attr]
+        if self._collector is None or self._collector.engine.policy is not policy:  # type: ignore[attr-defined]
+            self._collector = self._make_collector(policy)
+        return self._collector
+
+    def val_dataloader(self) -> list[DataLoader[SampleBatch]]:
+        """One loader a benchmark; ranks share the questions without repeating any."""
+        return [self._validation_loader(samples) for samples in self.validation.values()]
+
+    def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
+        """Questions -> finished episodes; other batches pass."""
+        if not isinstance(batch, SampleBatch):
+            return batch
+        params = SamplingParams(max_new_tokens=self.max_new_tokens, temperature=0.0)
+        with self.rollout_mode():
+            seeds = list(range(len(batch)))
+            return TrajectoryBatch(self.collector.collect(batch.samples, params, seeds=seeds))
+
+    @contextmanager
+    def rollout_mode(self) -> Iterator[None]:
+        """No gradient, evaluation mode, the trainer's precision: Lightning's hook runs outside all three."""
+        module = self.trainer.lightning_module  # type: ignore[union-attr]
+        was_training = module.training
+        module.eval()
+        try:
+            with torch.no_grad(), self.trainer.precision_plugin.forward_context():  # type: ignore[union-attr]
+                yield
+        finally:
+            module.train(was_training)
+
+    def _validation_loader(self, samples: Sequence[VQASample]) -> DataLoader[SampleBatch]:
+        if self.trainer is not None and self.trainer.world_size > 1:
+            samples = samples[self.trainer.global_rank :: self.trainer.world_size]
+        return DataLoader(samples, batch_size=self.validation_batch_size, collate_fn=SampleBatch)  # type: ignore[arg-type]
+
+
+def refuse_test_split(validation: Mapping[str, Sequence[VQASample]]) -> None:
+    """Raises where a set that training would look at holds a test question."""
+    for benchmark, samples in validation.items():
+        if any(sample.split == "test" for sample in samples):
+            raise UserError(
+                f"the validation set '{benchmark}' holds test questions; "
+                "nothing may be chosen on test: give the validation split, test is evaluated once at the end."
+            )

@@ -1,0 +1,1 @@
+"""From finished episodes to tables, statistics and a report."""

@@ -1,0 +1,1 @@
+"""Pure maths: scoring, statistics, advantages, losses. Knows no model and no Lightning."""

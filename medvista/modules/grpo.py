@@ -1,0 +1,149 @@
+"""Group relative policy optimisation on the policy's own multi-turn rollouts."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import lightning
+import torch
+from torch import Tensor
+
+from medvista.functional.advantages import broadcast_to_tokens
+from medvista.functional.episodes import summarise
+from medvista.functional.kl import kl_estimate
+from medvista.functional.losses import SURROGATES, Aggregation, aggregate
+from medvista.modules.optimisation import OptimiserConfig, configure
+from medvista.policies.vlm_policy import VLMPolicy
+from medvista.rollout.experience import ExperienceBatch
+
+
+@dataclass(frozen=True, kw_only=True)
+class GRPOConfig:
+    """The surrogate and how it is optimised."""
+
+    surrogate: str = "clipped"  # a name of `medvista.functional.losses.SURROGATES`
+    aggregation: Aggregation = "sequence"
+    clip_low: float = 0.2
+    clip_high: float = 0.2
+    kl_coefficient: float = 0.01  # of the KL loss; needs the ReferenceKL callback
+    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
+    entropy_coefficient: float = 0.0
+    minibatches: int = 1  # optimiser steps an update and inner epoch
+    inner_epochs: int = 1
+    max_grad_norm: float = 1.0
+
+
+class GRPOModule(lightning.LightningModule):
+    """Owns the policy and the loss; batches are `ExperienceBatch`es played by the datamodule (GRPO, arXiv 2402.03300).
+
+    Optimisation is manual, since an update may take several optimiser steps; each counts in ``global_step``.
+
+    Args:
+        policy: the policy to train.
+        config: see `GRPOConfig`.
+        optimiser: see `OptimiserConfig`.
+        total_steps: optimiser steps of the schedule.
+        temperature: of the rollouts; training log-probabilities are of the same distribution.
+    """
+
+    def __init__(
+        self,
+        policy: VLMPolicy,
+        config: GRPOConfig,
+        optimiser: OptimiserConfig,
+        *,
+        total_steps: int,
+        temperature: float = 1.0,
+    ) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.policy = policy
+        self.config = config
+        self.optimiser = optimiser
+        self.total_steps = total_steps
+        self.temperature = temperature
+
+    def training_step(self, batch: ExperienceBatch, batch_idx: int) -> None:
+        """One update: every minibatch of every inner epoch takes one optimiser step."""
+        start = time.perf_counter()
+        generator = torch.Generator().manual_seed(self.global_step)
+        steps = [
+            self._optimise(minibatch)
+            for _ in range(self.config.inner_epochs)
+            for minibatch in batch.minibatches(self.config.minibatches, generator)
+        ]
+        # Before the first optimiser step engine and trainer have the same weights, so this gap is numerical error only.
+        means = {name: torch.stack([step[name] for step in steps]).mean() for name in steps[0]}
+        means["train/engine_gap"] = steps[0]["train/engine_gap"]
+        means["train/seconds"] = torch.tensor(time.perf_counter() - start)
+        self.log_dict(means, batch_size=len(batch))
+        self._log_rollouts(batch)
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Episodes are scored by `BenchmarkValidation`."""
+
+    def configure_optimizers(self) -> Any:
+        """See `OptimiserConfig`."""
+        return configure(self.policy, self.optimiser, self.total_steps)
+
+    def loss(self, batch: ExperienceBatch) -> tuple[Tensor, dict[str, Tensor]]:
+        """The surrogate, plus the KL to the reference where one was computed, and what to log of them."""
+        mask_NT = batch.loss_mask
+        log_probs_NT, entropy_NT = self.policy.log_probs(
+            batch.token_ids,
+            batch.attention_mask,
+            batch.image_tensors(),
+            temperature=self.temperature,
+            with_entropy=True,
+        )
+        assert entropy_NT is not None
+        surrogate = SURROGATES[self.config.surrogate]
+        loss_NT, clipped_NT = surrogate(
+            log_probs_NT,
+            batch.old_log_probs,
+            broadcast_to_tokens(batch.advantages, mask_NT),
+            clip_low=self.config.clip_low,
+            clip_high=self.config.clip_high,
+        )
+        loss = aggregate(loss_NT, mask_NT, self.config.aggregation)
+        entropy = aggregate(entropy_NT, mask_NT, "token")
+        gap_NT = (log_probs_NT.detach() - batch.old_log_probs).abs()
+        stats = {
+            "train/surrogate": loss.detach(),
+            "train/entropy": entropy.detach(),
+            "train/clip_fraction": aggregate(clipped_NT.float(), mask_NT, "token"),
+            "train/engine_gap": torch.where(mask_NT, gap_NT, 0.0).max(),
+        }
+        if batch.reference_log_probs is not None:
+            kl_NT = kl_estimate(log_probs_NT, batch.reference_log_probs, self.config.kl_estimator)
+            kl = aggregate(kl_NT, mask_NT, self.config.aggregation)
+            stats["train/kl"] = kl.detach()
+            loss = loss + self.config.kl_coefficient * kl
+        return loss - self.config.entropy_coefficient * entropy, stats
+
+    def _optimise(self, minibatch: ExperienceBatch) -> dict[str, Tensor]:
+        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        loss, stats = self.loss(minibatch)
+        optimizer.zero_grad()
+        self.manual_backward(loss)
+        self.clip_gradients(
+            optimizer, gradient_clip_val=self.config.max_grad_norm, gradient_clip_algorithm="norm"
+        )
+        optimizer.step()
+        scheduler.step()
+        return stats | {"train/loss": loss.detach()}
+
+    def _log_rollouts(self, batch: ExperienceBatch) -> None:
+        """What the episodes of this update showed."""
+        shown = {f"rollout/{name}": value for name, value in summarise(batch.trajectories).items()}
+        rewards = [trajectory.reward for trajectory in batch.trajectories if trajectory.reward]
+        for term in rewards[0].terms if rewards else ():
+            shown[f"reward/{term}"] = sum(reward.terms[term] for reward in rewards) / len(rewards)
+        shown["rollout/stream_tokens"] = float(batch.attention_mask.sum()) / len(batch)
+        self.log_dict({**shown, **(batch.stats or {})}, batch_size=len(batch))
+        self.log_dict(
+            {name: shown[f"rollout/{name}"] for name in ("accuracy", "tool_rate")},
+            prog_bar=True, logger=False, batch_size=len(batch),
+        )

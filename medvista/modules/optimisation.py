@@ -1,0 +1,47 @@
+"""The optimiser and schedule that supervised and reinforcement learning share."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch.optim.lr_scheduler import LambdaLR
+
+from medvista.policies.vlm_policy import VLMPolicy
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """AdamW with warm-up and a cosine or constant schedule."""
+
+    learning_rate: float = 1e-4
+    vision_learning_rate: float = 0.0  # 0 freezes the vision tower
+    weight_decay: float = 0.0
+    warmup_steps: int = 5
+    decay_to: float = 1.0  # the learning rate ends at this share of its peak, along a cosine; 1 keeps it constant
+    betas: tuple[float, float] = (0.9, 0.95)
+
+
+def configure(policy: VLMPolicy, config: OptimiserConfig, total_steps: int) -> dict[str, Any]:
+    """Optimiser and per-step scheduler in Lightning's form; freezes what has no learning rate."""
+    vision = set(policy.vision_tower.parameters())
+    for parameter in vision:
+        parameter.requires_grad_(config.vision_learning_rate > 0)
+    groups = [
+        {"params": [p for p in policy.parameters() if p not in vision], "lr": config.learning_rate},
+        {"params": [p for p in vision if p.requires_grad], "lr": config.vision_learning_rate},
+    ]
+    optimizer = torch.optim.AdamW(
+        [group for group in groups if group["params"]], betas=config.betas, weight_decay=config.weight_decay
+    )
+    scheduler = LambdaLR(optimizer, lambda step: _factor(step, config, total_steps))
+    return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _factor(step: int, config: OptimiserConfig, total_steps: int) -> float:
+    if step < config.warmup_steps:
+        return (step + 1) / (config.warmup_steps + 1)
+    progress = min(1.0, (step - config.warmup_steps) / max(1, total_steps - config.warmup_steps))
+    cosine = 0.5 * (1 + torch.cos(torch.tensor(torch.pi * progress)).item())
+    return config.decay_to + (1 - config.decay_to) * cosine

@@ -1,0 +1,47 @@
+"""Supervised fine-tuning on demonstrations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+from torch import Tensor
+
+from medvista.functional.losses import Aggregation, negative_log_likelihood
+from medvista.modules.optimisation import OptimiserConfig, configure
+from medvista.policies.vlm_policy import VLMPolicy
+from medvista.rollout.experience import TokenBatch
+
+
+class SFTModule(lightning.LightningModule):
+    """Learns the tokens the demonstrator wrote; prompts and observations carry no loss.
+
+    Args:
+        policy: the policy to train.
+        optimiser: see `OptimiserConfig`.
+        total_steps: of the schedule.
+        aggregation: ``"sequence"`` keeps short direct answers from outweighing long tool episodes.
+    """
+
+    def __init__(
+        self, policy: VLMPolicy, optimiser: OptimiserConfig, *, total_steps: int, aggregation: Aggregation = "sequence"
+    ) -> None:
+        super().__init__()
+        self.policy = policy
+        self.optimiser = optimiser
+        self.total_steps = total_steps
+        self.aggregation: Aggregation = aggregation
+
+    def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
+        """Negative log-likelihood of the demonstrated tokens."""
+        log_probs, _ = self.policy.log_probs(batch.token_ids, batch.attention_mask, batch.image_tensors())
+        loss = negative_log_likelihood(log_probs, batch.loss_mask, self.aggregation)
+        self.log("sft/loss", loss, prog_bar=True, batch_size=len(batch))
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
+        """Episodes are scored by `BenchmarkValidation`."""
+
+    def configure_optimizers(self) -> Any:
+        """See `OptimiserConfig`."""
+        return configure(self.policy, self.optimiser, self.total_steps)

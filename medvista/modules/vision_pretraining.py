@@ -1,0 +1,72 @@
+"""The nano model's pre-stage: its vision tower learns to see before the policy learns to act."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+import torch
+from torch import Tensor, nn
+
+from medvista.data.phantom_views import CLASSES, IGNORED
+from medvista.policies.vlm_policy import VLMPolicy
+
+
+class VisionPretrainingModule(lightning.LightningModule):
+    """Dense supervision of every visual token: what it shows and, for an overview's nodule, where.
+
+    Args:
+        policy: whose vision tower is trained; the text model is untouched.
+        grid: cells along a side of the expert's grid.
+        learning_rate: peak of a one-cycle schedule.
+        total_steps: optimiser steps of the schedule.
+    """
+
+    def __init__(self, policy: VLMPolicy, *, grid: int, learning_rate: float, total_steps: int) -> None:
+        super().__init__()
+        self.policy = policy
+        self.learning_rate = learning_rate
+        self.total_steps = total_steps
+        width = policy.model.config.vision_config.out_hidden_size
+        self.heads = nn.ModuleList([nn.Linear(width, n) for n in (len(CLASSES), grid, grid)])
+        # Few tokens show anything: unweighted, the tower would learn "nothing" and stop.
+        self.register_buffer("class_weights", torch.tensor([0.1] + [1.0] * (len(CLASSES) - 1)), persistent=False)
+
+    def forward(self, pixel_values: Tensor, grid_thw: Tensor) -> tuple[Tensor, ...]:
+        """Logits of class, column and row, ``[tokens, ...]`` each, of all images one behind the other."""
+        tokens = self.policy.vision_tower(pixel_values, grid_thw=grid_thw).pooler_output
+        return tuple(head(tokens) for head in self.heads)
+
+    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+        """Cross-entropy of the three heads."""
+        logits = self(batch["pixel_values"], batch["image_grid_thw"])
+        targets = [batch[name].flatten() for name in ("classes", "columns", "rows")]
+        loss = nn.functional.cross_entropy(logits[0], targets[0], weight=self.class_weights)
+        for scores, target in zip(logits[1:], targets[1:], strict=True):
+            if bool((target != IGNORED).any()):
+                loss = loss + 0.3 * nn.functional.cross_entropy(scores, target, ignore_index=IGNORED)
+        self.log("vision/loss", loss, prog_bar=True, batch_size=len(batch["classes"]))
+        return loss
+
+    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+        """Share of shown objects named right, and of overview nodules placed within one cell."""
+        classes, columns, rows = self(batch["pixel_values"], batch["image_grid_thw"])
+        target = batch["classes"].flatten()
+        shown = target > 1  # a kind or a material
+        self.log("vision/val_accuracy", _mean(classes.argmax(-1)[shown] == target[shown]), batch_size=int(shown.sum()))
+        places = batch["columns"].flatten(), batch["rows"].flatten()
+        at = places[0] != IGNORED
+        near = (columns.argmax(-1) - places[0]).abs().le(1) & (rows.argmax(-1) - places[1]).abs().le(1)
+        found = near & (classes.argmax(-1) == CLASSES.index("nodule"))
+        self.log("vision/val_localised", _mean(found[at]), batch_size=max(int(at.sum()), 1), prog_bar=True)
+
+    def configure_optimizers(self) -> Any:
+        """AdamW on vision tower and heads, one cycle."""
+        parameters = [*self.policy.vision_tower.parameters(), *self.heads.parameters()]
+        optimizer = torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=0.01)
+        scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=self.total_steps)
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+
+def _mean(hits: Tensor) -> Tensor:
+    return hits.float().mean() if hits.numel() else torch.tensor(0.0, device=hits.device)

@@ -1,0 +1,20 @@
+"""Policies: the VLM, how it is prompted, and the engines that generate its turns."""
+
+from medvista.policies.chat import ChatRenderer
+from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
+from medvista.policies.nano import NanoConfig, build_nano
+from medvista.policies.scripted import ScriptedPolicy
+from medvista.policies.transformers_engine import TransformersEngine
+from medvista.policies.vlm_policy import VLMPolicy
+
+__all__ = [
+    "ChatRenderer",
+    "Engine",
+    "GenerationRequest",
+    "NanoConfig",
+    "SamplingParams",
+    "ScriptedPolicy",
+    "TransformersEngine",
+    "VLMPolicy",
+    "build_nano",
+]

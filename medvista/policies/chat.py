@@ -1,0 +1,118 @@
+"""Observations -> tokens: the one rendering that demonstrations, rollouts and training share."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medvista.policies.vlm_policy import VLMPolicy
+from medvista.types import MedicalImage, Observation, TokenSegment
+
+_TEXT = "\u2402TEXT\u2402"  # stands for the observation's text while a chat template is read
+_REPLY = "\u2402REPLY\u2402"  # stands for the model's turn
+
+
+class ChatRenderer:
+    """Renders the first observation as a prompt and each later one as what follows the model's turn.
+
+    The model's own turns are never rendered: their sampled ids are kept as they are, so the stream only grows and
+    nothing is tokenised twice. Text that comes from outside can create no special token and no tag of the grammar.
+
+    Args:
+        policy: whose tokenizer, chat template and image processor are used.
+        tools: what the prompt says about the tools (`Toolbox.describe`); empty for none.
+    """
+
+    def __init__(self, policy: VLMPolicy, tools: str = "") -> None:
+        self.policy = policy
+        self.tools = tools
+        self._tokenizer = policy.tokenizer
+        self._image_token: str = policy.tokenizer.convert_ids_to_tokens(policy.image_token_id)
+        added = sorted(policy.tokenizer.get_added_vocab(), key=len, reverse=True)
+        self._added_tokens = re.compile("|".join(re.escape(token) for token in added)) if added else None
+        self._template = lru_cache(maxsize=64)(self._render_template)
+
+    def prompt(self, observations: Sequence[Observation]) -> list[TokenSegment]:
+        """The prompts of episodes that begin with these observations."""
+        return self._segments(observations, ["prompt"] * len(observations))
+
+    def delta(self, observations: Sequence[Observation], closed: Sequence[bool]) -> list[TokenSegment]:
+        """What follows a model turn: its end (unless sampled), the observation, the head of the next turn.
+
+        Args:
+            observations: one an episode.
+            closed: True where the model sampled its end-of-turn token, so that it is not written twice.
+        """
+        return self._segments(observations, ["delta" if end else "open_delta" for end in closed])
+
+    def _segments(self, observations: Sequence[Observation], forms: Sequence[str]) -> list[TokenSegment]:
+        images = self._process([image for observation in observations for image in observation.images])
+        texts, parts = [], []
+        for observation, form in zip(observations, forms, strict=True):
+            own = [images.pop(0) for _ in observation.images]
+            text = self._template(form, len(own)).replace(_TEXT, self._harmless(observation.text))
+            texts.append(self._expand(text, [self.policy.count_visual_tokens(image) for image in own]))
+            parts.append(tuple(own))
+        ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        return [TokenSegment(token_ids=tuple(i), images=own) for i, own in zip(ids, parts, strict=True)]
+
+    def _process(self, images: Sequence[MedicalImage]) -> list[dict[str, Tensor]]:
+        """The image processor's tensors, one mapping an image."""
+        if not images:
+            return []
+        rgb = [_as_rgb(image.pixels) for image in images]
+        batch = self.policy.image_processor(images=rgb, return_tensors="pt", input_data_format="channels_last")
+        if "image_grid_thw" not in batch:
+            return [{"pixel_values": pixels[None]} for pixels in batch["pixel_values"]]
+        patches = batch["image_grid_thw"].prod(-1).tolist()
+        return [
+            {"pixel_values": pixels, "image_grid_thw": grid[None]}
+            for pixels, grid in zip(torch.split(batch["pixel_values"], patches), batch["image_grid_thw"], strict=True)
+        ]
+
+    def _expand(self, text: str, counts: Sequence[int]) -> str:
+        """Repeats each image placeholder once a visual token."""
+        if not counts:
+            return text
+        pieces = text.split(self._image_token)
+        if len(pieces) != len(counts) + 1:
+            raise ValueError(f"the chat template placed {len(pieces) - 1} images, the observation has {len(counts)}")
+        return pieces[0] + "".join(self._image_token * n + rest for n, rest in zip(counts, pieces[1:], strict=True))
+
+    def _harmless(self, text: str) -> str:
+        """Breaks every added token of the vocabulary that occurs in the text."""
+        if self._added_tokens is None:
+            return text
+        while (broken := self._added_tokens.sub(lambda m: f"{m[0][0]} {m[0][1:]}", text)) != text:
+            text = broken
+        return text
+
+    def _render_template(self, form: str, n_images: int) -> str:
+        """A piece of the chat template with a sign where the observation's text goes."""
+        content: list[dict[str, Any]] = [{"type": "image"}] * n_images
+        content = [*content, {"type": "text", "text": _TEXT}]
+        if form == "prompt":
+            if self.tools:
+                content[-1] = {"type": "text", "text": f"{_TEXT}\n{self.tools}"}
+            return self._apply([{"role": "user", "content": content}])
+        opening = [
+            {"role": "user", "content": [{"type": "text", "text": "?"}]},
+            {"role": "assistant", "content": [{"type": "text", "text": _REPLY}]},
+        ]
+        _, _, rest = self._apply([*opening, {"role": "user", "content": content}]).partition(_REPLY)
+        end = self._tokenizer.eos_token
+        return rest.removeprefix(end) if form == "delta" else rest
+
+    def _apply(self, messages: list[dict[str, Any]]) -> str:
+        return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def _as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """``[H, W]`` or ``[H, W, 3]`` uint8 -> ``[H, W, 3]``."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)

@@ -1,0 +1,48 @@
+"""A policy that reads its turns from a script: for demonstrations, ceilings and tests."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
+from medvista.types import Completion, Trajectory
+
+
+class ScriptedPolicy:
+    """An engine whose turns come from `script`, and from another engine where the script is silent.
+
+    Args:
+        script: from the episode so far to the text of its next turn, or None.
+        tokenizer: turns the text into ids; None gives completions without ids.
+        otherwise: engine for the turns the script leaves open.
+    """
+
+    def __init__(
+        self, script: Callable[[Trajectory], str | None], *, tokenizer: Any = None, otherwise: Engine | None = None
+    ) -> None:
+        self.script = script
+        self.tokenizer = tokenizer
+        self.otherwise = otherwise
+
+    def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
+        """The scripted turns, and the other engine's."""
+        texts = [self.script(request.trajectory) for request in requests]
+        open_requests = [request for request, text in zip(requests, texts, strict=True) if text is None]
+        if open_requests and self.otherwise is None:
+            raise ValueError(f"the script has no turn {len(open_requests[0].trajectory.turns)} and no engine stands in")
+        generated = iter(self.otherwise.generate(open_requests, params) if self.otherwise and open_requests else ())
+        return [next(generated) if text is None else text_completion(text, self.tokenizer) for text in texts]
+
+    def release(self) -> None:
+        """Frees the other engine's caches."""
+        if self.otherwise is not None:
+            self.otherwise.release()
+
+
+def text_completion(text: str, tokenizer: Any = None) -> Completion:
+    """A turn written by someone else than the model: its ids with the end of turn, at log-probability 0."""
+    ids: list[int] = []
+    if tokenizer is not None:
+        ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
+    return Completion(token_ids=tuple(ids), log_probs=(0.0,) * len(ids), text=text)

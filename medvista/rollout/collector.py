@@ -1,0 +1,125 @@
+"""Episodes -> trajectories."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import Any
+
+import gymnasium
+
+from medvista.policies.chat import ChatRenderer
+from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
+from medvista.types import Completion, Observation, Trajectory, Turn, VQASample
+
+EnvFactory = Callable[[], "gymnasium.Env[Observation, str]"]
+
+
+@dataclass(slots=True)
+class _Episode:
+    """One environment and the record of what happened in it."""
+
+    env: gymnasium.Env[Observation, str]
+    trajectory: Trajectory
+
+    def step(self, completion: Completion) -> tuple[Turn, dict[str, Any]]:
+        """Takes the turn in the environment; the observation is None when the episode ended."""
+        observation, _, terminated, truncated, info = self.env.step(completion.text)
+        ended = terminated or truncated
+        turn = Turn(
+            completion=completion,
+            action=info["action"],
+            result=info["tool_result"],
+            observation=None if ended else observation,
+        )
+        return turn, {"stop_reason": info["stop_reason"], "reward": info["reward"]} if ended else {}
+
+
+class RolloutCollector:
+    """Plays episodes of many samples together.
+
+    The engine decodes all waiting episodes as one batch; their tools then run in worker threads. Each episode has its
+    own environment, used only through `reset` and `step`, so that Gymnasium wrappers work.
+
+    Args:
+        env_factory: makes one environment.
+        engine: generates the turns.
+        renderer: observations to tokens; None keeps no tokens (for engines that need none).
+        workers: threads for environment steps; 0 steps in the calling thread, which is faster while tools take less
+            than a millisecond.
+    """
+
+    def __init__(
+        self, env_factory: EnvFactory, engine: Engine, renderer: ChatRenderer | None, *, workers: int = 0
+    ) -> None:
+        self.env_factory = env_factory
+        self.engine = engine
+        self.renderer = renderer
+        self._pool = ThreadPoolExecutor(workers, thread_name_prefix="episode") if workers else None
+
+    def collect(
+        self, samples: Sequence[VQASample], params: SamplingParams, *, seeds: Sequence[int], policy_version: int = 0
+    ) -> list[Trajectory]:
+        """One finished trajectory a sample, in order.
+
+        Args:
+            samples: the questions; siblings repeat the same object.
+            params: how tokens are drawn.
+            seeds: one an episode; with the sample, it fixes the environment's and the engine's draws.
+            policy_version: written into the trajectories.
+        """
+        episodes = self._reset(samples, seeds, policy_version)
+        try:
+            while waiting := [index for index, episode in enumerate(episodes) if not episode.trajectory.done]:
+                self._advance(episodes, waiting, params)
+        finally:
+            self.engine.release()
+        return [episode.trajectory for episode in episodes]
+
+    def _reset(self, samples: Sequence[VQASample], seeds: Sequence[int], policy_version: int) -> list[_Episode]:
+        envs = [self.env_factory() for _ in samples]
+        starts = self._map(
+            lambda env, sample, seed: env.reset(seed=seed, options={"sample": sample})[0], envs, samples, seeds
+        )
+        trajectories = [
+            Trajectory(sample=sample, observation=start, seed=seed, policy_version=policy_version)
+            for sample, start, seed in zip(samples, starts, seeds, strict=True)
+        ]
+        if self.renderer is not None:
+            # Siblings begin with the same observation: it is rendered, and its images are kept, once.
+            unique = {id(t.sample): t.observation for t in trajectories}
+            prompts = dict(zip(unique, self.renderer.prompt(list(unique.values())), strict=True))
+            trajectories = [
+                replace(t, stream=t.stream.append_segment(prompts[id(t.sample)])) for t in trajectories
+            ]
+        return [_Episode(env, trajectory) for env, trajectory in zip(envs, trajectories, strict=True)]
+
+    def _advance(self, episodes: list[_Episode], waiting: Sequence[int], params: SamplingParams) -> None:
+        """One turn of every waiting episode."""
+        active = [episodes[index] for index in waiting]
+        requests = [
+            GenerationRequest(
+                episode=index,
+                trajectory=episode.trajectory,
+                seed=(episode.trajectory.seed, len(episode.trajectory.turns)),
+            )
+            for index, episode in zip(waiting, active, strict=True)
+        ]
+        completions = self.engine.generate(requests, params)
+        steps = self._map(_Episode.step, active, completions)
+        going_on = [turn for turn, _ in steps if turn.observation is not None]
+        segments = iter(())
+        if self.renderer is not None:
+            segments = iter(
+                self.renderer.delta(
+                    [turn.observation for turn in going_on if turn.observation is not None],
+                    [turn.completion.finish_reason == "stop" for turn in going_on],
+                )
+            )
+        for episode, (turn, ending) in zip(active, steps, strict=True):
+            segment = next(segments, None) if turn.observation is not None else None
+            episode.trajectory = episode.trajectory.extend(turn, segment, **ending)
+
+    def _map(self, function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
+        return list((self._pool.map if self._pool else map)(function, *arguments))

@@ -1,0 +1,123 @@
+"""Trajectories -> tensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
+from typing import Any, Literal
+
+import torch
+from torch import Tensor
+
+from medvista.functional.advantages import group_advantages
+from medvista.policies.chat import ChatRenderer
+from medvista.policies.scripted import text_completion
+from medvista.policies.vlm_policy import collate_images
+from medvista.types import TokenStream, Trajectory, TrajectoryGroup
+
+Images = tuple[Mapping[str, Tensor], ...]
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class TokenBatch:
+    """Right-padded token streams. Siblings share their image tensors, so each image is in memory once."""
+
+    token_ids: Tensor  # [N, T]
+    attention_mask: Tensor  # [N, T], 1 on real tokens
+    loss_mask: Tensor  # [N, T] bool, True where the policy (or the demonstrator) wrote the token
+    images: tuple[Images, ...]  # of each row, in the order of their placeholders
+
+    def __len__(self) -> int:
+        return len(self.token_ids)
+
+    @classmethod
+    def from_streams(cls, streams: Sequence[TokenStream], **more: Any) -> Any:
+        """Pads streams on the right."""
+        return cls(
+            token_ids=_pad([s.token_ids for s in streams], 0, torch.long),
+            attention_mask=_pad([(1,) * len(s) for s in streams], 0, torch.long),
+            loss_mask=_pad([s.loss_mask for s in streams], False, torch.bool),
+            images=tuple(s.images for s in streams),
+            **more,
+        )
+
+    def image_tensors(self) -> dict[str, Tensor]:
+        """All images row by row, as the model wants them."""
+        return collate_images([image for row in self.images for image in row], self.token_ids.device)
+
+    def to(self, device: torch.device | str) -> Any:
+        """The batch with its tensors on a device."""
+        moved = {f.name: getattr(self, f.name) for f in fields(self)}
+        return replace(self, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+
+    def select(self, rows: Sequence[int]) -> Any:
+        """The batch of some rows, trimmed to their longest stream."""
+        index = torch.as_tensor(rows, device=self.token_ids.device)
+        longest = int(self.attention_mask[index].sum(dim=1).max())
+        chosen: dict[str, Any] = {}
+        for f in fields(self):
+            value = getattr(self, f.name)
+            if isinstance(value, Tensor):
+                value = value[index][:, :longest] if value.dim() == 2 else value[index]
+            elif isinstance(value, tuple) and len(value) == len(self):
+                value = tuple(value[row] for row in rows)
+            chosen[f.name] = value
+        return replace(self, **chosen)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class ExperienceBatch(TokenBatch):
+    """What one RL update sees."""
+
+    old_log_probs: Tensor  # [N, T] under the sampling policy, as the engine computed them
+    rewards: Tensor  # [N]
+    advantages: Tensor  # [N]
+    trajectories: tuple[Trajectory, ...]
+    reference_log_probs: Tensor | None = None  # [N, T], filled by ReferenceKL
+    stats: Mapping[str, float] | None = None  # of the collection: seconds, zero-variance share, ...
+
+    @classmethod
+    def from_groups(
+        cls,
+        groups: Sequence[TrajectoryGroup],
+        *,
+        scale: Literal["std", "none"] = "std",
+        stats: Mapping[str, float] | None = None,
+    ) -> ExperienceBatch:
+        """Flattens groups of equal size; row ``p * G + g`` is sibling ``g`` of prompt ``p``."""
+        rewards_PG = torch.tensor([group.rewards for group in groups])
+        trajectories = tuple(t for group in groups for t in group.trajectories)
+        streams = [t.stream for t in trajectories]
+        return cls.from_streams(
+            streams,
+            old_log_probs=_pad([s.log_probs for s in streams], 0.0, torch.float32),
+            rewards=rewards_PG.flatten(),
+            advantages=group_advantages(rewards_PG, scale).flatten(),
+            trajectories=trajectories,
+            stats=stats,
+        )
+
+    def minibatches(self, count: int, generator: torch.Generator) -> Iterator[ExperienceBatch]:
+        """Splits the rows, shuffled, into `count` parts of nearly equal size."""
+        if count == 1:
+            yield self
+            return
+        order = torch.randperm(len(self), generator=generator)
+        for rows in order.tensor_split(count):
+            yield self.select(rows.tolist())
+
+
+def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:
+    """The token stream of a recorded episode, as a rollout that wrote the same texts would have made it."""
+    stream = TokenStream().append_segment(renderer.prompt([trajectory.observation])[0])
+    for turn in trajectory.turns:
+        stream = stream.append_completion(text_completion(turn.completion.text, renderer.policy.tokenizer))
+        if turn.observation is not None:
+            stream = stream.append_segment(renderer.delta([turn.observation], [True])[0])
+    return stream
+
+
+def _pad(rows: Sequence[Sequence[Any]], value: Any, dtype: torch.dtype) -> Tensor:
+    """``[N, T]``, padded on the right."""
+    longest = max(len(row) for row in rows)
+    return torch.tensor([[*row, *[value] * (longest - len(row))] for row in rows], dtype=dtype)
