@@ -79,7 +79,7 @@ class VQASample:
     choices: tuple[str, ...] = ()  # options of a multiple-choice question, in order A, B, C, ...
     answer_type: Literal["closed", "open", "choice"] = "open"
     regions: tuple[Region, ...] = ()  # annotated evidence; never shown to tools or policy
-    metadata: Mapping[str, Any] = field(default_factory=dict)  # slices for reports: {"family": "attribute", "modality": "CT", ...}
+    metadata: Mapping[str, Any] = field(default_factory=dict)  # what reports slice by: {"family": "attribute", ...}
 
 
 # ---------------------------------------------------------------------------------------------------- actions and tools
