@@ -27,7 +27,6 @@ Box: TypeAlias = tuple[float, float, float, float]  # x1, y1, x2, y2
 Split: TypeAlias = Literal["train", "validation", "test"]
 
 
-
 # --------------------------------------------------------------------------------------------------- images and samples
 
 

@@ -55,8 +55,9 @@ def imports_of(source: str, module: str, *, is_package: bool = False) -> set[str
         elif isinstance(node, ast.ImportFrom):
             parent = package.rsplit(".", node.level - 1)[0] if node.level else ""
             base = ".".join(part for part in (parent, node.module) if part)
-            # `from medvista import tools` imports a folder, so each name counts as a module too.
-            found |= {base} | {f"{base}.{alias.name}" for alias in node.names}
+            names = {f"{base}.{alias.name}" for alias in node.names}
+            # `from medvista import tools` imports a folder, which the name of the module alone does not show.
+            found |= {base} | {name for name in names if folder_of(name) != folder_of(base)}
     return found
 
 
