@@ -1,0 +1,1 @@
+"""What is measured about the code itself: `python -m benchmarks.<name>`, from the root of the repository."""
