@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from typing import TypeAlias
 
 from PIL import Image, ImageDraw, ImageFont
 
+from medvista.functional.text import exact_match
 from medvista.imaging import box_from_source, box_to_source, draw_boxes, fit, to_picture
 from medvista.imaging.draw import COLOURS
 from medvista.types import Box, FinalAnswer, MedicalImage, Observation, ParseError, Trajectory, Turn
@@ -16,22 +18,27 @@ PANEL = 320  # width of a panel in pixels
 MARGIN = 16
 TEXT_SIZE = 15
 LINE = 20
+FRAME = 2
 Font: TypeAlias = ImageFont.FreeTypeFont | ImageFont.ImageFont
+Paragraph: TypeAlias = tuple[str, str]  # text, colour
 _PAPER, _INK, _FAINT = "#14161a", "#e8e8e8", "#9aa0a6"
+RIGHT, WRONG = "#80ed99", "#ff6b6b"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Panel:
-    """A column of the picture: images, one under another, with texts below."""
+    """A column of the picture, in the order things happened: what was said, then the images and texts it brought."""
 
     title: str
+    said: tuple[Paragraph, ...]
     pictures: tuple[Image.Image, ...]
-    texts: tuple[tuple[str, str], ...]  # paragraphs, each with its colour
-    colour: str = _INK
+    returned: tuple[Paragraph, ...] = ()
+    colour: str = _INK  # of the title
+    frame: str | None = None  # around the pictures: the colour of the outline that shows where they were taken
 
 
 def episode_picture(trajectory: Trajectory) -> Image.Image:
-    """Draw an episode, left to right: the images with every look outlined, then each turn with what came back.
+    """Draw an episode, left to right: the question with every look outlined, then each turn with what came back.
 
     Args:
         trajectory: finished or not.
@@ -40,7 +47,9 @@ def episode_picture(trajectory: Trajectory) -> Image.Image:
         An RGB picture whose height follows its content.
     """
     panels = [_question_panel(trajectory), *_turn_panels(trajectory)]
-    columns = [_draw_panel(panel) for panel in panels]
+    # Pictures begin at one height in all panels: crops are compared with the overview beside them.
+    pictures_top = max(_said_height(panel) for panel in panels)
+    columns = [_draw_panel(panel, pictures_top) for panel in panels]
     width = MARGIN + len(columns) * (PANEL + MARGIN)
     page = Image.new("RGB", (width, max(column.height for column in columns) + 2 * MARGIN), _PAPER)
     for index, column in enumerate(columns):
@@ -49,10 +58,9 @@ def episode_picture(trajectory: Trajectory) -> Image.Image:
 
 
 def _question_panel(trajectory: Trajectory) -> Panel:
-    pictures = tuple(_overview(trajectory, image) for image in trajectory.observation.images)
-    return Panel(
-        title=_seen("Question", trajectory.observation), pictures=pictures, texts=((trajectory.observation.text, _INK),)
-    )
+    observation = trajectory.observation
+    pictures = tuple(_overview(trajectory, image) for image in observation.images)
+    return Panel(title="Question", said=((observation.text, _INK),), pictures=pictures, returned=_seen(observation))
 
 
 def _overview(trajectory: Trajectory, image: MedicalImage) -> Image.Image:
@@ -78,25 +86,24 @@ def _whole_pixels(box: Box) -> tuple[int, ...]:
 
 def _turn_panels(trajectory: Trajectory) -> Iterator[Panel]:
     for number, turn in enumerate(trajectory.turns):
-        pictures = tuple(to_picture(_enlarged(image)) for image in turn.observation.images) if turn.observation else ()
-        texts = _turn_texts(turn)
+        colour = _colour(number)
+        returned = _returned(turn.observation)
         if turn is trajectory.turns[-1] and trajectory.done:
-            texts = (*texts, (_ending(trajectory), _FAINT))
+            returned = (*returned, *_ending(trajectory))
         yield Panel(
-            title=_seen(f"Turn {number + 1}", turn.observation), pictures=pictures, texts=texts, colour=_colour(number)
+            title=f"Turn {number + 1}",
+            said=_said(turn),
+            pictures=tuple(to_picture(_enlarged(image)) for image in turn.observation.images)
+            if turn.observation
+            else (),
+            returned=returned,
+            colour=colour,
+            frame=colour,
         )
 
 
-def _seen(title: str, observation: Observation | None) -> str:
-    """The title with the size the policy saw, which is smaller than what people are shown."""
-    if observation is None or not observation.images:
-        return title
-    width, height = observation.images[0].size
-    return f"{title}  (seen at {width} x {height})"
-
-
-def _turn_texts(turn: Turn) -> tuple[tuple[str, str], ...]:
-    """What the policy thought and wrote, and below it what came back."""
+def _said(turn: Turn) -> tuple[Paragraph, ...]:
+    """What the policy thought, and the call or the answer it wrote."""
     action = turn.action
     if isinstance(action, ParseError):
         said = turn.completion.text
@@ -105,34 +112,69 @@ def _turn_texts(turn: Turn) -> tuple[tuple[str, str], ...]:
     else:
         arguments = ", ".join(f"{name}={value}" for name, value in action.arguments.items())
         said = f"{action.name}({arguments})"
-    returned = turn.observation.text if turn.observation else ""
-    return (action.thought, _INK), (said, _INK), (returned, _FAINT)
+    return (action.thought, _FAINT), (said, _INK)
 
 
-def _ending(trajectory: Trajectory) -> str:
-    accepted = f"Accepted: {', '.join(trajectory.sample.answers)}"
-    if trajectory.reward is None:
-        return accepted
-    terms = [f"- {name} {value:g}" for name, value in trajectory.reward.terms.items()]
-    return "\n".join([accepted, f"Reward {trajectory.reward.total:.3g}, from", *terms])
+def _returned(observation: Observation | None) -> tuple[Paragraph, ...]:
+    return () if observation is None else ((observation.text, _INK), *_seen(observation))
 
 
-def _draw_panel(panel: Panel) -> Image.Image:
-    font = ImageFont.load_default(size=TEXT_SIZE)
-    paragraphs = [(wrap_text(text, font), colour) for text, colour in panel.texts if text]
-    lines = [(line, colour) for wrapped, colour in paragraphs for line in (*wrapped, "")]
+def _seen(observation: Observation) -> tuple[Paragraph, ...]:
+    """The size the policy saw, which is smaller than what people are shown."""
+    sizes = dict.fromkeys(f"{width} x {height}" for width, height in (image.size for image in observation.images))
+    return ((f"The policy sees {', '.join(sizes)} pixels.", _FAINT),) if sizes else ()
+
+
+def _ending(trajectory: Trajectory) -> Iterator[Paragraph]:
+    """The verdict on the answer, and what the episode earned."""
+    sample, answer = trajectory.sample, trajectory.answer
+    right = answer is not None and exact_match(answer, sample.answers, sample.choices)
+    yield ("Right" if right else f"Wrong; accepted: {', '.join(sample.answers)}"), (RIGHT if right else WRONG)
+    if trajectory.reward is not None:
+        terms = [f"- {name} {value:g}" for name, value in trajectory.reward.terms.items()]
+        yield "\n".join([f"Reward {trajectory.reward.total:.3g}, from", *terms]), _INK
+
+
+def _said_height(panel: Panel) -> int:
+    return LINE + MARGIN // 2 + LINE * len(_lines(panel.said)) + MARGIN
+
+
+def _draw_panel(panel: Panel, pictures_top: int) -> Image.Image:
+    returned = _lines(panel.returned)
     pictures_height = sum(picture.height + MARGIN // 2 for picture in panel.pictures)
-    column = Image.new("RGB", (PANEL, LINE + MARGIN // 2 + pictures_height + LINE * len(lines)), _PAPER)
+    column = Image.new("RGB", (PANEL, pictures_top + pictures_height + LINE * len(returned)), _PAPER)
     pen = ImageDraw.Draw(column)
-    pen.text((0, 0), panel.title, fill=panel.colour, font=font)
-    top = LINE + MARGIN // 2
+    _write(pen, [(panel.title, panel.colour)], 0)
+    _write(pen, _lines(panel.said), LINE + MARGIN // 2)
+    top = pictures_top
     for picture in panel.pictures:
-        column.paste(picture, ((PANEL - picture.width) // 2, top))
+        left = (PANEL - picture.width) // 2
+        column.paste(picture, (left, top))
+        if panel.frame:
+            edges = (left, top, left + picture.width - 1, top + picture.height - 1)
+            pen.rectangle(edges, outline=panel.frame, width=FRAME)
         top += picture.height + MARGIN // 2
-    for line, colour in lines:
-        pen.text((0, top), line, fill=colour, font=font)
-        top += LINE
+    _write(pen, returned, top)
     return column
+
+
+def _write(pen: ImageDraw.ImageDraw, lines: Sequence[Paragraph], top: int) -> None:
+    for number, (line, colour) in enumerate(lines):
+        pen.text((0, top + number * LINE), line, fill=colour, font=_font())
+
+
+def _lines(paragraphs: Sequence[Paragraph]) -> list[Paragraph]:
+    """The paragraphs as lines that fit a panel, an empty one between them."""
+    lines: list[Paragraph] = []
+    for text, colour in paragraphs:
+        if text:
+            lines.extend((line, colour) for line in (*([""] if lines else []), *wrap_text(text, _font())))
+    return lines
+
+
+@cache
+def _font() -> Font:
+    return ImageFont.load_default(size=TEXT_SIZE)
 
 
 def wrap_text(text: str, font: Font) -> list[str]:

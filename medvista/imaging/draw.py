@@ -30,13 +30,24 @@ def draw_boxes(
     """
     picture = picture.copy()
     pen = ImageDraw.Draw(picture)
-    font = ImageFont.load_default(size=max(min(picture.size) // 24, 10))
-    line = max(min(picture.size) // 180, 1)
+    font = ImageFont.load_default(size=max(min(picture.size) // 20, 10))
+    line = max(min(picture.size) // 160, 1)
     for index, (x1, y1, x2, y2) in enumerate(boxes):
         colour = colours[index % len(colours)]
         # The line runs outside the box: what the box encloses stays visible.
         outline = (x1 - line, y1 - line, max(x2, x1) + line - 1, max(y2, y1) + line - 1)
         pen.rectangle(outline, outline=colour, width=line)
         if index < len(labels) and labels[index]:
-            pen.text((x1, y1 - line - 1), labels[index], fill=colour, font=font, anchor="lb")
+            _label(pen, labels[index], outline, colour, font)
     return picture
+
+
+def _label(
+    pen: ImageDraw.ImageDraw, text: str, outline: Box, colour: str, font: ImageFont.FreeTypeFont | ImageFont.ImageFont
+) -> None:
+    """Writes above a box, or below where there is no room above, with a dark rim that reads on any grey."""
+    left, top, _, bottom = outline
+    _, text_top, _, text_bottom = font.getbbox(text)
+    room = top > text_bottom - text_top + 2
+    at, anchor = ((max(left, 2), top - 2), "lb") if room else ((max(left, 2), bottom + 3), "lt")
+    pen.text(at, text, fill=colour, font=font, anchor=anchor, stroke_width=2, stroke_fill="black")

@@ -4,7 +4,7 @@ import numpy as np
 from PIL import Image, ImageColor, ImageDraw, ImageFont
 
 from medvista.envs import MedicalVQAEnv, episode_picture
-from medvista.envs.rendering import MARGIN, PANEL, wrap_text
+from medvista.envs.rendering import LINE, MARGIN, PANEL, RIGHT, WRONG, wrap_text
 from medvista.imaging.draw import COLOURS
 from medvista.parsing import format_action
 from medvista.types import FinalAnswer, MedicalImage, ToolCall, VQASample
@@ -80,3 +80,27 @@ def test_wrapping_loses_nothing_but_spaces():
     lines = wrap_text(text, ImageFont.load_default(size=15))
     assert "".join(lines).replace(" ", "") == "".join(text.split())
     assert lines[:3] == ["one two", "", "W" * len(lines[2])]
+
+
+def rows_of(page, colour, panel):
+    left = MARGIN + panel * (PANEL + MARGIN)
+    return np.flatnonzero((page[:, left : left + PANEL] == ImageColor.getrgb(colour)).all(axis=2).any(axis=1))
+
+
+def test_a_crop_is_framed_in_the_colour_of_its_outline_and_level_with_the_overview():
+    page = play(ZOOM).render()
+    first, last = rows_of(page, COLOURS[0], panel=1)[[0, -1]]  # the title has the colour too
+    frame = page[last - PANEL + 1 : last + 1, 2 * MARGIN + PANEL : 2 * (MARGIN + PANEL)]
+    assert first < MARGIN + LINE
+    for edge in (frame[0], frame[-1], frame[:, 0], frame[:, -1]):
+        assert (edge == ImageColor.getrgb(COLOURS[0])).all()
+    black = (page[:, MARGIN + PANEL - 1] == 0).all(axis=1)  # the right edge of the overview, which is black
+    assert np.flatnonzero(black)[[0, -1]].tolist() == [last - PANEL + 1, last]
+
+
+def test_a_right_and_a_wrong_answer_are_told_apart():
+    right, wrong = (play(format_action(FinalAnswer(text=text))).render() for text in ("Round", "square"))
+    assert rows_of(right, RIGHT, panel=1).size
+    assert not rows_of(right, WRONG, panel=1).size
+    assert rows_of(wrong, WRONG, panel=1).size
+    assert not rows_of(wrong, RIGHT, panel=1).size

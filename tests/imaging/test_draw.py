@@ -20,3 +20,8 @@ def test_a_box_is_drawn_around_what_it_encloses():
 
 def test_a_box_may_reach_beyond_the_picture():
     assert draw_boxes(Image.new("RGB", (50, 50)), [(-10, -10, 90, 90)], labels=["1"]).size == (50, 50)
+
+
+def test_the_label_of_a_box_at_the_upper_edge_is_written_below_it():
+    drawn = np.asarray(draw_boxes(Image.new("RGB", (100, 100)), [(20, 2, 40, 30)], ["1"], ["#ff0000"]))
+    assert (drawn[32:50, 15:45, 0] > 100).any()
