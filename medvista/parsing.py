@@ -22,6 +22,8 @@ from medvista.types import Action, FinalAnswer, ParseError, ToolCall
 MAX_CALL_CHARACTERS = 20_000  # no honest call is longer; bounds the work a runaway generation can cause
 MAX_CALL_DEPTH = 16  # of lists and objects in each other; deeper ones make printing and copying recurse too far
 
+TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>")
+
 _TAG = re.compile(r"<(/?)(think|tool_call|answer)>")
 _CALL_FORM = '{"name": ..., "arguments": {...}}'
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import lightning
 
-from medvista.datamodules.batches import TrajectoryBatch
 from medvista.metrics import TrajectoryMetrics
+from medvista.rollout import TrajectoryBatch
 
 
 class BenchmarkValidation(lightning.Callback):

@@ -18,7 +18,9 @@ class PolicyCheckpoint(ModelCheckpoint):
 
     def __init__(self, folder: Path, *, benchmark: str | None = None, every_n_steps: int = 20) -> None:
         if benchmark is None:
-            super().__init__(folder, filename="{step}", save_top_k=1, every_n_train_steps=every_n_steps, save_last="link")
+            super().__init__(
+                folder, filename="{step}", save_top_k=1, every_n_train_steps=every_n_steps, save_last="link"
+            )
         else:
             super().__init__(
                 folder,

@@ -24,17 +24,16 @@ class ReferenceKL(lightning.Callback):
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Copies the policy, or takes the reference of the interrupted run."""
-        self.reference = copy.deepcopy(pl_module.policy).eval().requires_grad_(False)  # type: ignore[arg-type]
+        reference: VLMPolicy = copy.deepcopy(pl_module.policy)  # type: ignore[assignment]
         if self._loaded is not None:
-            self.reference.load_state_dict(self._loaded)
+            reference.load_state_dict(self._loaded)
+        self.reference = reference.eval().requires_grad_(False)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: ExperienceBatch, batch_idx: int) -> None:
         """Fills ``reference_log_probs``."""
         assert self.reference is not None
         with torch.no_grad(), trainer.precision_plugin.forward_context():
-            batch.reference_log_probs, _ = self.reference.log_probs(
-                batch.token_ids, batch.attention_mask, batch.image_tensors(), temperature=pl_module.temperature
-            )
+            batch.reference_log_probs, _ = batch.log_probs(self.reference, temperature=pl_module.temperature)
 
     def state_dict(self) -> dict[str, Any]:
         """The reference's weights."""

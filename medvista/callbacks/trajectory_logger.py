@@ -8,8 +8,7 @@ from typing import Any
 import lightning
 
 from medvista.data.trajectories import write_trajectories
-from medvista.datamodules.batches import TrajectoryBatch
-from medvista.rollout.experience import ExperienceBatch
+from medvista.rollout import ExperienceBatch, TrajectoryBatch
 
 
 class TrajectoryLogger(lightning.Callback):
@@ -34,7 +33,13 @@ class TrajectoryLogger(lightning.Callback):
             write_trajectories(self.folder / "train.jsonl", batch.trajectories[: self.episodes], append=True)
 
     def on_validation_batch_end(
-        self, trainer: lightning.Trainer, pl_module: Any, outputs: Any, batch: Any, batch_idx: int, dataloader_idx: int = 0
+        self,
+        trainer: lightning.Trainer,
+        pl_module: Any,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+        dataloader_idx: int = 0,
     ) -> None:
         """Keeps the first episodes of each benchmark."""
         if isinstance(batch, TrajectoryBatch) and trainer.is_global_zero and batch_idx == 0:

@@ -6,12 +6,13 @@ It reads the annotated regions of a sample (which no policy sees), zooms onto ea
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
 from medvista.imaging import open_image
 from medvista.parsing import format_action
-from medvista.types import Box, FinalAnswer, ToolCall, VQASample
+from medvista.types import Box, FinalAnswer, Region, ToolCall, VQASample
 
 LOOK_THOUGHT = "Look closer."
 WINDOW_THOUGHT = "Change the window."
@@ -45,8 +46,8 @@ class ScriptedExpert:
         rng = np.random.default_rng(seed)
         direct = rng.uniform() < self.config.direct_share or not self.tools
         calls = [] if direct else self._calls(sample, rng)
-        thought = str(sample.metadata.get("thought", ""))
-        return [*(format_action(call) for call in calls), format_action(FinalAnswer(text=sample.answers[0], thought=thought))]
+        answer = FinalAnswer(text=sample.answers[0], thought=str(sample.metadata.get("thought", "")))
+        return [*map(format_action, calls), format_action(answer)]
 
     def _calls(self, sample: VQASample, rng: np.random.Generator) -> list[ToolCall]:
         needs = sample.metadata.get("needs", "none")
@@ -54,11 +55,12 @@ class ScriptedExpert:
             return [ToolCall(name="window", arguments={"preset": "bone"}, thought=WINDOW_THOUGHT)]
         if needs != "zoom":
             return []
-        boxes = [self._box(sample, region.image, region.box, rng) for region in sample.regions]
-        return [
-            ToolCall(name="zoom", arguments={"bbox_2d": box} | ({"image": region.image} if region.image else {}), thought=LOOK_THOUGHT)
-            for region, box in zip(sample.regions, boxes, strict=True)
-        ]
+        return [self._zoom(sample, region, rng) for region in sample.regions]
+
+    def _zoom(self, sample: VQASample, region: Region, rng: np.random.Generator) -> ToolCall:
+        box: dict[str, Any] = {"bbox_2d": self._box(sample, region.image, region.box, rng)}
+        other_image = {"image": region.image} if region.image else {}  # the first is the tool's default
+        return ToolCall(name="zoom", arguments=box | other_image, thought=LOOK_THOUGHT)
 
     def _box(self, sample: VQASample, image: int, target: Box, rng: np.random.Generator) -> list[int]:
         """The target on the grid, 0-1000, perhaps moved off it."""

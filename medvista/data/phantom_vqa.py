@@ -24,6 +24,7 @@ from medvista.types import Region, Split, VQASample
 BENCHMARK = "phantom"
 CHANCE = {"attribute": 1 / len(KINDS), "yes_no": 0.5, "side": 0.5, "density": 1 / len(MATERIALS), "comparison": 0.5}
 FAMILIES = tuple(CHANCE)
+_IMAGES_PER_SEED = 100_000
 SPLIT_OFFSET = {"train": 0, "validation": 100_000_000, "test": 200_000_000}  # seeds of the splits never meet
 _NEEDS = {"attribute": "zoom", "yes_no": "zoom", "side": "none", "density": "window", "comparison": "zoom"}
 
@@ -35,19 +36,24 @@ def phantom_samples(
 
     Args:
         split: which seeds are used; no image is in two splits.
-        images: number of images; *comparison* has its own, with two nodules.
+        images: number of images, at most 100,000; *comparison* has its own, with two nodules.
         families: of the table above.
         seed: another seed gives other images in every split; below 1000.
 
     Raises:
-        UserError: an unknown family.
+        UserError: an unknown family, or numbers with which splits or seeds would share images.
     """
+    if not (0 <= seed < 1000 and 0 <= images <= _IMAGES_PER_SEED):
+        raise UserError(
+            f"data.images = {images} at seed {seed} would let splits or seeds share images; "
+            f"use at most {_IMAGES_PER_SEED} images and a seed from 0 to 999."
+        )
     for family in families:
         if family not in CHANCE:
             raise UserError(f"data.families has no '{family}'; use some of {', '.join(FAMILIES)}.")
     samples = []
     for index in range(images):
-        image_seed = SPLIT_OFFSET[split] + seed * 100_000 + index
+        image_seed = SPLIT_OFFSET[split] + seed * _IMAGES_PER_SEED + index
         phantoms: dict[int, Phantom] = {}
         for family in families:
             nodules = 2 if family == "comparison" else 1
@@ -58,7 +64,8 @@ def phantom_samples(
 
 
 def _sample(split: Split, image_seed: int, family: str, phantom: Phantom) -> VQASample:
-    rng = np.random.default_rng((image_seed, FAMILIES.index(family)))
+    # A third word, or the draws would repeat those of `draw_phantom`, and the body's size would tell yes from no.
+    rng = np.random.default_rng((image_seed, FAMILIES.index(family), 1))
     question, answer, thought = _ASK[family](phantom, rng)
     looks = phantom.nodules if _NEEDS[family] == "zoom" else ()
     return VQASample(

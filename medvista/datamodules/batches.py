@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from medvista.types import Trajectory, VQASample
+from medvista.types import VQASample
 
 
 @dataclass(slots=True)
@@ -21,17 +21,3 @@ class SampleBatch:
 
     def __len__(self) -> int:
         return len(self.samples)
-
-
-@dataclass(slots=True)
-class TrajectoryBatch:
-    """Finished episodes of validation questions."""
-
-    trajectories: Sequence[Trajectory]
-
-    def to(self, device: Any) -> TrajectoryBatch:
-        """The same batch: scoring needs no tensor."""
-        return self
-
-    def __len__(self) -> int:
-        return len(self.trajectories)

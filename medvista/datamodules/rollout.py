@@ -12,7 +12,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from medvista.data.sampler import ResumableSampler
-from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule
+from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
 from medvista.functional.advantages import zero_variance
 from medvista.policies.engine import SamplingParams
 from medvista.rollout.experience import ExperienceBatch
@@ -47,6 +47,9 @@ class RolloutDataModule(RolloutValidationDataModule):
         advantage_scale: see `group_advantages`.
         refill_rounds: how often groups without variance are replaced by freshly played ones.
         seed: of the order of questions and of every draw.
+
+    Raises:
+        UserError: a question to learn on, or to validate on, is from a test split.
     """
 
     def __init__(
@@ -65,12 +68,15 @@ class RolloutDataModule(RolloutValidationDataModule):
         seed: int = 0,
     ) -> None:
         super().__init__(make_collector, validation, max_new_tokens=max_new_tokens)
+        refuse_test_split({"train": train})
         self.train = train
         self.prompts, self.group_size, self.updates = prompts, group_size, updates
         self.params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature)
         self.advantage_scale = advantage_scale
         self.refill_rounds = refill_rounds
         self.seed = seed
+        self.episodes = 0  # played by this rank so far
+        self.generated_tokens = 0  # in those episodes
         self._sampler = ResumableSampler(len(train), seed=seed, endless=True)
 
     def setup(self, stage: str) -> None:
@@ -94,11 +100,13 @@ class RolloutDataModule(RolloutValidationDataModule):
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the stream of questions, over all ranks."""
-        return {"sampler": self._sampler.state_dict()}
+        counts = {"episodes": self.episodes, "generated_tokens": self.generated_tokens}
+        return {"sampler": self._sampler.state_dict(), **counts}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Goes on after the questions already played."""
         self._sampler.load_state_dict(state_dict["sampler"])
+        self.episodes, self.generated_tokens = state_dict["episodes"], state_dict["generated_tokens"]
 
     def _play(self) -> ExperienceBatch:
         """Plays groups, replaces those without variance while rounds are left, and batches them."""
@@ -115,30 +123,37 @@ class RolloutDataModule(RolloutValidationDataModule):
         seconds = time.perf_counter() - start
         played = useful + useless
         tokens = sum(sum(t.stream.loss_mask) for group in played for t in group.trajectories)
+        self.episodes += len(played) * self.group_size
+        self.generated_tokens += tokens
         stats = {
             "rollout/seconds": seconds,
             "rollout/zero_variance_share": len(useless) / len(played),
             "rollout/episodes": float(len(played) * self.group_size),
             "rollout/generated_tokens": float(tokens),
         }
-        # Groups without variance stay where too few others are left: their advantage is zero, and every rank needs a
-        # batch of the same number of groups.
-        kept = (useful + useless)[: self.prompts]
+        # Groups without variance have no advantage and teach nothing; one stays where no other is left, so that every
+        # rank takes its optimiser step.
+        kept = useful or useless[:1]
         return ExperienceBatch.from_groups(kept, scale=self.advantage_scale, stats=stats)
 
     def _play_groups(self, count: int) -> list[TrajectoryGroup]:
-        epoch = self._sampler.epoch
-        samples = [self.train[index] for index in self._sampler.take(count)]
-        siblings = [sample for sample in samples for _ in range(self.group_size)]
+        drawn = [self._next_sample() for _ in range(count)]
+        siblings = [sample for _, sample in drawn for _ in range(self.group_size)]
         seeds = [
             _episode_seed(self.seed, epoch, sample.id, sibling)
-            for sample in samples
+            for epoch, sample in drawn
             for sibling in range(self.group_size)
         ]
         version = self.trainer.global_step  # type: ignore[union-attr]
         played = self.collector.collect(siblings, self.params, seeds=seeds, policy_version=version)
         size = self.group_size
         return [TrajectoryGroup(trajectories=played[i : i + size]) for i in range(0, len(played), size)]
+
+    def _next_sample(self) -> tuple[int, VQASample]:
+        """The next question and the epoch it belongs to: where one ends within a batch, seeds must not repeat."""
+        epoch = (self._sampler.position + self._sampler.rank) // self._sampler.size
+        (index,) = self._sampler.take(1)
+        return epoch, self.train[index]
 
 
 def _episode_seed(seed: int, epoch: int, sample_id: str, sibling: int) -> int:

@@ -10,11 +10,11 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from medvista.datamodules.batches import SampleBatch, TrajectoryBatch
+from medvista.datamodules.batches import SampleBatch
 from medvista.errors import UserError
 from medvista.policies.engine import SamplingParams
 from medvista.policies.vlm_policy import VLMPolicy
-from medvista.rollout.collector import RolloutCollector
+from medvista.rollout import RolloutCollector, TrajectoryBatch
 from medvista.types import VQASample
 
 CollectorFactory = Callable[[VLMPolicy], RolloutCollector]
@@ -48,13 +48,14 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
         self.validation_batch_size = batch_size
         self._make_collector = make_collector
         self._collector: RolloutCollector | None = None
+        self._played_by: VLMPolicy | None = None  # whose episodes the collector plays
 
     @property
     def collector(self) -> RolloutCollector:
         """Plays episodes with the policy that the trainer is training: its weights are never an update old."""
-        policy = self.trainer.lightning_module.policy  # type: ignore[union-attr]
-        if self._collector is None or self._collector.engine.policy is not policy:  # type: ignore[attr-defined]
-            self._collector = self._make_collector(policy)
+        policy: VLMPolicy = self.trainer.lightning_module.policy  # type: ignore[union-attr, assignment]
+        if self._collector is None or self._played_by is not policy:
+            self._collector, self._played_by = self._make_collector(policy), policy
         return self._collector
 
     def val_dataloader(self) -> list[DataLoader[SampleBatch]]:
@@ -88,11 +89,11 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
         return DataLoader(samples, batch_size=self.validation_batch_size, collate_fn=SampleBatch)  # type: ignore[arg-type]
 
 
-def refuse_test_split(validation: Mapping[str, Sequence[VQASample]]) -> None:
+def refuse_test_split(sets: Mapping[str, Sequence[VQASample]]) -> None:
     """Raises where a set that training would look at holds a test question."""
-    for benchmark, samples in validation.items():
+    for name, samples in sets.items():
         if any(sample.split == "test" for sample in samples):
             raise UserError(
-                f"the validation set '{benchmark}' holds test questions; "
-                "nothing may be chosen on test: give the validation split, test is evaluated once at the end."
+                f"the question set '{name}' given to training or validation holds test questions; "
+                "nothing may be learned or chosen on test: give another split, test is evaluated once at the end."
             )

@@ -29,7 +29,7 @@ def group_advantages(rewards_PG: Tensor, scale: Literal["std", "none"] = "std") 
 
 
 def zero_variance(rewards_PG: Tensor, tolerance: float = 1e-6) -> Tensor:
-    """``[prompts]`` True where all siblings earned the same, so that the group teaches nothing (DAPO, arXiv 2503.14476)."""
+    """``[prompts]`` True where all siblings earned the same: the group teaches nothing (DAPO, arXiv 2503.14476)."""
     return (rewards_PG.amax(dim=1) - rewards_PG.amin(dim=1)) <= tolerance
 
 

@@ -91,14 +91,7 @@ class GRPOModule(lightning.LightningModule):
     def loss(self, batch: ExperienceBatch) -> tuple[Tensor, dict[str, Tensor]]:
         """The surrogate, plus the KL to the reference where one was computed, and what to log of them."""
         mask_NT = batch.loss_mask
-        log_probs_NT, entropy_NT = self.policy.log_probs(
-            batch.token_ids,
-            batch.attention_mask,
-            batch.image_tensors(),
-            temperature=self.temperature,
-            with_entropy=True,
-        )
-        assert entropy_NT is not None
+        log_probs_NT, entropy_NT = batch.log_probs(self.policy, temperature=self.temperature, with_entropy=True)
         surrogate = SURROGATES[self.config.surrogate]
         loss_NT, clipped_NT = surrogate(
             log_probs_NT,
@@ -124,13 +117,12 @@ class GRPOModule(lightning.LightningModule):
         return loss - self.config.entropy_coefficient * entropy, stats
 
     def _optimise(self, minibatch: ExperienceBatch) -> dict[str, Tensor]:
-        optimizer, scheduler = self.optimizers(), self.lr_schedulers()
+        optimizer: Any = self.optimizers()
+        scheduler: Any = self.lr_schedulers()
         loss, stats = self.loss(minibatch)
         optimizer.zero_grad()
         self.manual_backward(loss)
-        self.clip_gradients(
-            optimizer, gradient_clip_val=self.config.max_grad_norm, gradient_clip_algorithm="norm"
-        )
+        self.clip_gradients(optimizer, gradient_clip_val=self.config.max_grad_norm, gradient_clip_algorithm="norm")
         optimizer.step()
         scheduler.step()
         return stats | {"train/loss": loss.detach()}
@@ -145,5 +137,7 @@ class GRPOModule(lightning.LightningModule):
         self.log_dict({**shown, **(batch.stats or {})}, batch_size=len(batch))
         self.log_dict(
             {name: shown[f"rollout/{name}"] for name in ("accuracy", "tool_rate")},
-            prog_bar=True, logger=False, batch_size=len(batch),
+            prog_bar=True,
+            logger=False,
+            batch_size=len(batch),
         )

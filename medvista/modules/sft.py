@@ -34,7 +34,7 @@ class SFTModule(lightning.LightningModule):
 
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """Negative log-likelihood of the demonstrated tokens."""
-        log_probs, _ = self.policy.log_probs(batch.token_ids, batch.attention_mask, batch.image_tensors())
+        log_probs, _ = batch.log_probs(self.policy)
         loss = negative_log_likelihood(log_probs, batch.loss_mask, self.aggregation)
         self.log("sft/loss", loss, prog_bar=True, batch_size=len(batch))
         return loss

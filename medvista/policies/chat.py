@@ -11,6 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medvista.errors import UserError
+from medvista.parsing import TAGS
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.types import MedicalImage, Observation, TokenSegment
 
@@ -34,8 +36,10 @@ class ChatRenderer:
         self.tools = tools
         self._tokenizer = policy.tokenizer
         self._image_token: str = policy.tokenizer.convert_ids_to_tokens(policy.image_token_id)
-        added = sorted(policy.tokenizer.get_added_vocab(), key=len, reverse=True)
-        self._added_tokens = re.compile("|".join(re.escape(token) for token in added)) if added else None
+        # Some vocabularies add runs of white space: they command nothing, and a space put into them makes another run.
+        added = {token for token in policy.tokenizer.get_added_vocab() if len(token) > 1 and not token.isspace()}
+        signs = sorted(added | set(TAGS), key=len, reverse=True)
+        self._signs = re.compile("|".join(re.escape(sign) for sign in signs))
         self._template = lru_cache(maxsize=64)(self._render_template)
 
     def prompt(self, observations: Sequence[Observation]) -> list[TokenSegment]:
@@ -68,6 +72,11 @@ class ChatRenderer:
             return []
         rgb = [_as_rgb(image.pixels) for image in images]
         batch = self.policy.image_processor(images=rgb, return_tensors="pt", input_data_format="channels_last")
+        if unknown := sorted(set(batch) - {"pixel_values", "image_grid_thw"}):
+            raise UserError(
+                f"the image processor {type(self.policy.image_processor).__name__} also gives {', '.join(unknown)}, "
+                "which no rendering here supports; use a model of a family that VLMPolicy names."
+            )
         if "image_grid_thw" not in batch:
             return [{"pixel_values": pixels[None]} for pixels in batch["pixel_values"]]
         patches = batch["image_grid_thw"].prod(-1).tolist()
@@ -86,10 +95,8 @@ class ChatRenderer:
         return pieces[0] + "".join(self._image_token * n + rest for n, rest in zip(counts, pieces[1:], strict=True))
 
     def _harmless(self, text: str) -> str:
-        """Breaks every added token of the vocabulary that occurs in the text."""
-        if self._added_tokens is None:
-            return text
-        while (broken := self._added_tokens.sub(lambda m: f"{m[0][0]} {m[0][1:]}", text)) != text:
+        """Breaks every added token of the vocabulary and every tag of the grammar that occurs in the text."""
+        while (broken := self._signs.sub(lambda m: f"{m[0][0]} {m[0][1:]}", text)) != text:
             text = broken
         return text
 

@@ -15,6 +15,7 @@ from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_token
 from transformers import PreTrainedTokenizerFast, Qwen3VLConfig, Qwen3VLForConditionalGeneration
 from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLImageProcessorPil
 
+from medvista.parsing import TAGS
 from medvista.policies.vlm_policy import VLMPolicy
 
 SPECIAL_TOKENS = (
@@ -26,7 +27,6 @@ SPECIAL_TOKENS = (
     "<|image_pad|>",
     "<|video_pad|>",
 )
-GRAMMAR_TOKENS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>")
 
 # The header of a call (tool name and first argument), a number, a word with its space, punctuation, white space. The
 # first alternative lets BPE learn each tool's header as one token, which halves the length of an episode.
@@ -83,13 +83,13 @@ def train_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokeniz
     )
     tokenizer.decoder = decoders.ByteLevel()
     trainer = trainers.BpeTrainer(
-        vocab_size=vocab_size - len(GRAMMAR_TOKENS),
+        vocab_size=vocab_size - len(TAGS),
         special_tokens=list(SPECIAL_TOKENS),
         initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
         show_progress=False,
     )
     tokenizer.train_from_iterator(_without_tags(corpus), trainer)
-    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in GRAMMAR_TOKENS])
+    tokenizer.add_tokens([AddedToken(tag, special=False, normalized=False) for tag in TAGS])
     return PreTrainedTokenizerFast(
         tokenizer_object=tokenizer,
         eos_token="<|im_end|>",
@@ -102,7 +102,7 @@ def train_tokenizer(corpus: Iterable[str], vocab_size: int) -> PreTrainedTokeniz
 
 def _without_tags(corpus: Iterable[str]) -> Iterable[str]:
     for text in corpus:
-        for tag in GRAMMAR_TOKENS:
+        for tag in TAGS:
             text = text.replace(tag, " ")
         yield text
 
@@ -111,7 +111,7 @@ def _model_config(config: NanoConfig, tokenizer: PreTrainedTokenizerFast) -> Qwe
     head_dim = config.hidden_size // config.heads
     temporal = head_dim // 2 - 2 * (head_dim // 6)  # M-RoPE splits the half head between time, height and width
     grid = config.view_size // config.patch_size
-    ids = dict(zip(SPECIAL_TOKENS, tokenizer.convert_tokens_to_ids(list(SPECIAL_TOKENS)), strict=True))
+    ids = tokenizer.get_vocab()
     return Qwen3VLConfig(
         text_config={
             "vocab_size": -(-len(tokenizer) // 64) * 64,

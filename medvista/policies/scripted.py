@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, Literal
 
 from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
 from medvista.types import Completion, Trajectory
@@ -40,9 +40,16 @@ class ScriptedPolicy:
             self.otherwise.release()
 
 
-def text_completion(text: str, tokenizer: Any = None) -> Completion:
-    """A turn written by someone else than the model: its ids with the end of turn, at log-probability 0."""
+def text_completion(text: str, tokenizer: Any = None, *, closed: bool = True) -> Completion:
+    """A turn written by someone else than the model, at log-probability 0.
+
+    Args:
+        text: of the turn, without its end.
+        tokenizer: gives the ids; None gives none.
+        closed: True puts the end of turn behind them; False leaves the turn as the token budget would cut it.
+    """
     ids: list[int] = []
     if tokenizer is not None:
-        ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], tokenizer.eos_token_id]
-    return Completion(token_ids=tuple(ids), log_probs=(0.0,) * len(ids), text=text)
+        ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], *([tokenizer.eos_token_id] if closed else [])]
+    reason: Literal["stop", "length"] = "stop" if closed else "length"
+    return Completion(token_ids=tuple(ids), log_probs=(0.0,) * len(ids), text=text, finish_reason=reason)

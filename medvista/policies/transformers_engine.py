@@ -16,6 +16,7 @@ import torch
 from torch import Tensor
 from transformers import DynamicCache
 
+from medvista.errors import UserError
 from medvista.functional.log_probs import restricted_log_softmax
 from medvista.policies.engine import GenerationRequest, SamplingParams
 from medvista.policies.vlm_policy import VLMPolicy, collate_images
@@ -23,9 +24,19 @@ from medvista.types import Completion
 
 
 class TransformersEngine:
-    """Generates with the policy's own weights, in this process: rollouts are never an update behind."""
+    """Generates with the policy's own weights, in this process: rollouts are never an update behind.
+
+    Raises:
+        UserError: the model's attention cannot take the mask of a cache whose rows have gaps.
+    """
 
     def __init__(self, policy: VLMPolicy) -> None:
+        attention = policy.model.config.get_text_config()._attn_implementation
+        if attention != "sdpa":  # eager would add the boolean mask to its scores, flash wants rows without gaps
+            raise UserError(
+                f"rollouts in this process need attention of kind 'sdpa', the model was loaded with '{attention}'; "
+                "load it with attn_implementation='sdpa'."
+            )
         self.policy = policy
         self._rows: _CachedRows | None = None
 
@@ -37,7 +48,7 @@ class TransformersEngine:
         if self._rows is None or not self._rows.continues(requests):
             self._rows = _CachedRows(self.policy)
         logits = self._rows.prefill(requests)
-        draws = _uniforms(requests, params)
+        draws = _uniforms(requests, params).to(logits.device)
         end = self.policy.tokenizer.eos_token_id
         tokens, log_probs = [], []
         running = torch.ones(len(requests), dtype=torch.bool, device=logits.device)
@@ -116,7 +127,9 @@ class _CachedRows:
             ids[row, width - len(tokens) :] = torch.tensor(tokens)
             mask[row, width - len(tokens) :] = 1
         ids, mask = ids.to(self.policy.device), mask.to(self.policy.device)
-        fresh = [im for r, done in zip(requests, self.images_fed, strict=True) for im in r.trajectory.stream.images[done:]]
+        fresh = [
+            im for r, done in zip(requests, self.images_fed, strict=True) for im in r.trajectory.stream.images[done:]
+        ]
         images = collate_images(fresh, self.policy.device)
         positions = self.policy.position_ids(ids, mask, images) + self.next_position[:, None]
         logits = self._forward(ids, mask, positions, images)
@@ -139,8 +152,9 @@ class _CachedRows:
 
     def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, images: dict[str, Any]) -> Tensor:
         self.mask = torch.cat([self.mask, mask], dim=1)
+        visible = attention_pattern(self.mask, new=ids.shape[1])
         return self.policy.logits(
-            ids, self.mask, images, last=1, position_ids=positions, past_key_values=self.cache, use_cache=True
+            ids, visible, images, last=1, position_ids=positions, past_key_values=self.cache, use_cache=True
         )[:, -1]
 
     def _select(self, requests: Sequence[GenerationRequest]) -> None:
@@ -158,6 +172,28 @@ class _CachedRows:
                 self.mask, self.next_position = self.mask[index], self.next_position[index]
                 self.fed, self.images_fed = [self.fed[i] for i in rows], [self.images_fed[i] for i in rows]
         self.row_of = {episode: row for row, episode in enumerate(episodes)}
+
+
+def attention_pattern(mask: Tensor, new: int) -> Tensor:
+    """``[B, 1, new, L]`` True where one of the last `new` columns of a cache may look.
+
+    Every real token sees the real tokens up to itself. A padding column sees itself alone: a row of the softmax without
+    any entry would be NaN, and NaN in the cache outlives every mask (0 x NaN).
+
+    Args:
+        mask: ``[B, L]``, 1 where the cache holds a token.
+        new: how many of the columns are being fed now.
+
+    >>> attention_pattern(torch.tensor([[1, 0, 1]]), new=2).int()[0, 0]
+    tensor([[1, 1, 0],
+            [1, 0, 1]], dtype=torch.int32)
+    """
+    length = mask.shape[1]
+    columns = torch.arange(length, device=mask.device)
+    queries = columns[length - new :]
+    causal = columns[None, :] <= queries[:, None]
+    itself = columns[None, :] == queries[:, None]
+    return (mask.bool()[:, None, :] & causal | itself)[:, None]
 
 
 def _uniforms(requests: Sequence[GenerationRequest], params: SamplingParams) -> Tensor:

@@ -13,13 +13,29 @@ from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTo
 from medvista.errors import UserError
 from medvista.functional.log_probs import restricted_log_softmax
 
+_HEAD_EXTRAS = ("final_logit_softcapping", "logit_scale", "logits_scaling")  # a head with more to it than one matrix
+_VISUAL_IDS = (
+    "image_token_id",
+    "image_token_index",
+    "video_token_id",
+    "video_token_index",
+    "vision_start_token_id",
+    "vision_end_token_id",
+)
+
 
 class VLMPolicy(nn.Module):
-    """Wraps any ``AutoModelForImageTextToText`` for training and rollouts.
+    """Wraps an ``AutoModelForImageTextToText`` for training and rollouts.
+
+    Families whose image processor gives a grid of patches (Qwen2-VL, Qwen2.5-VL, Qwen3-VL) or one square image of a
+    fixed number of tokens (LLaVA) work; Qwen3-VL, Qwen2-VL and LLaVA are held to it by tests. Gemma 3, whose image
+    tokens see each other both ways, and families that tile an image (LLaVA-NeXT, Idefics3) do not.
 
     Only ids that may be *sampled* get probability: special tokens other than the end of turn, and the padded tail of
     the vocabulary, are banned, here and in the engine alike, so that both compute the same distribution.
     """
+
+    allowed_ids: Tensor  # [V] bool
 
     def __init__(self, *, model: Any, tokenizer: Any, image_processor: Any) -> None:
         super().__init__()
@@ -27,7 +43,10 @@ class VLMPolicy(nn.Module):
         self.tokenizer = tokenizer
         self.image_processor = image_processor
         vocab_size = model.get_output_embeddings().weight.shape[0]
-        self.register_buffer("allowed_ids", _allowed_ids(tokenizer, vocab_size), persistent=False)
+        allowed = _allowed_ids(tokenizer, vocab_size)
+        # Not every tokenizer calls the visual placeholders special, and a sampled one has no image behind it.
+        allowed[_visual_ids(model.config)] = False
+        self.register_buffer("allowed_ids", allowed, persistent=False)
 
     @classmethod
     def from_pretrained(cls, path: str | Path, **model_kwargs: Any) -> VLMPolicy:
@@ -113,7 +132,8 @@ class VLMPolicy(nn.Module):
             last: 0 keeps every position.
             kwargs: handed to the model (``position_ids``, ``past_key_values``, ...).
         """
-        kwargs.setdefault("position_ids", self.position_ids(input_ids, attention_mask, images))
+        if "position_ids" not in kwargs:
+            kwargs["position_ids"] = self.position_ids(input_ids, attention_mask, images)
         return self.model(
             input_ids=input_ids, attention_mask=attention_mask, logits_to_keep=last, **images, **kwargs
         ).logits
@@ -122,31 +142,56 @@ class VLMPolicy(nn.Module):
         self,
         token_ids: Tensor,
         attention_mask: Tensor,
-        images: Mapping[str, Tensor],
+        loss_mask: Tensor,
+        images: Sequence[Sequence[Mapping[str, Tensor]]],
         *,
         temperature: float = 1.0,
         with_entropy: bool = False,
-    ) -> tuple[Tensor, Tensor | None]:
-        """Log-probability of every token given those before it, and the entropy of each of those distributions.
+        rows_at_once: int = 48,
+    ) -> tuple[Tensor, Tensor]:
+        """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
+
+        Rows are scored in buckets of similar length, and the vocabulary only at the positions that count: episodes
+        differ several times in length, and most of their tokens are images and observations.
 
         Args:
-            token_ids: ``[B, T]``, right-padded.
-            attention_mask: ``[B, T]``.
-            images: as for `logits`.
+            token_ids: ``[N, T]``, right-padded.
+            attention_mask: ``[N, T]``, 1 on real tokens.
+            loss_mask: ``[N, T]`` bool.
+            images: of each row, the processor's tensors in the order of their placeholders.
             temperature: of the sampling distribution.
-            with_entropy: also compute the entropy, in nats.
+            with_entropy: also compute the entropies, in nats.
+            rows_at_once: size of a bucket.
 
         Returns:
-            ``[B, T]`` log-probabilities, with 0 at the first position, and ``[B, T]`` entropies or None.
+            ``[N, T]`` log-probabilities and ``[N, T]`` entropies (zeros unless asked for), 0 where no loss is carried.
         """
-        logits = self.logits(token_ids, attention_mask, images)[:, :-1]
-        scores = restricted_log_softmax(logits, self.allowed_ids, temperature)
-        chosen = scores.gather(-1, token_ids[:, 1:, None]).squeeze(-1)
-        chosen = nn.functional.pad(chosen, (1, 0))
-        if not with_entropy:
-            return chosen, None
-        entropy = -(scores.exp() * scores.masked_fill(~self.allowed_ids, 0.0)).sum(-1)
-        return chosen, nn.functional.pad(entropy, (1, 0))
+        by_length = attention_mask.sum(dim=1).argsort(stable=True)
+        scores = [torch.zeros(token_ids.shape, device=token_ids.device) for _ in range(2)]
+        for rows in by_length.split(rows_at_once):
+            longest = int(attention_mask[rows].sum(dim=1).max())
+            ids, mask = token_ids[rows, :longest], attention_mask[rows, :longest]
+            tensors = collate_images([image for row in rows.tolist() for image in images[row]], token_ids.device)
+            row, column = loss_mask[rows, :longest].nonzero(as_tuple=True)
+            logits = self._logits_before(ids, mask, tensors, row, column)
+            log_softmax = restricted_log_softmax(logits, self.allowed_ids, temperature)
+            at = (rows[row], column)
+            scores[0] = scores[0].index_put(at, log_softmax.gather(-1, ids[row, column][:, None]).squeeze(-1))
+            if with_entropy:
+                entropy = -(log_softmax.exp() * log_softmax.masked_fill(~self.allowed_ids, 0.0)).sum(-1)
+                scores[1] = scores[1].index_put(at, entropy)
+        return scores[0], scores[1]
+
+    def _logits_before(
+        self, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], row: Tensor, column: Tensor
+    ) -> Tensor:
+        """``[K, V]`` logits from which the tokens at ``(row, column)`` were drawn."""
+        text_config = self.model.config.get_text_config()
+        if any(getattr(text_config, name, None) for name in _HEAD_EXTRAS):
+            return self.logits(ids, mask, images)[row, column - 1]
+        positions = self.position_ids(ids, mask, images)
+        hidden = self.model.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, **images)
+        return self.model.get_output_embeddings()(hidden[0][row, column - 1])
 
 
 def collate_images(images: Sequence[Mapping[str, Tensor]], device: torch.device | None = None) -> dict[str, Tensor]:
@@ -154,6 +199,12 @@ def collate_images(images: Sequence[Mapping[str, Tensor]], device: torch.device 
     if not images:
         return {}
     return {name: torch.cat([image[name] for image in images]).to(device) for name in images[0]}
+
+
+def _visual_ids(config: Any) -> list[int]:
+    """The placeholders of images and videos and what encloses them."""
+    ids = [getattr(config, name, None) for name in _VISUAL_IDS]
+    return sorted({i for i in ids if i is not None})
 
 
 def _allowed_ids(tokenizer: Any, vocab_size: int) -> Tensor:

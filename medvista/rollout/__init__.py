@@ -1,6 +1,6 @@
 """Episodes -> trajectories -> tensors."""
 
 from medvista.rollout.collector import RolloutCollector
-from medvista.rollout.experience import ExperienceBatch, TokenBatch, tokenize_trajectory
+from medvista.rollout.experience import ExperienceBatch, TokenBatch, TrajectoryBatch, tokenize_trajectory
 
-__all__ = ["ExperienceBatch", "RolloutCollector", "TokenBatch", "tokenize_trajectory"]
+__all__ = ["ExperienceBatch", "RolloutCollector", "TokenBatch", "TrajectoryBatch", "tokenize_trajectory"]

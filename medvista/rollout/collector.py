@@ -11,7 +11,7 @@ import gymnasium
 
 from medvista.policies.chat import ChatRenderer
 from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
-from medvista.types import Completion, Observation, Trajectory, Turn, VQASample
+from medvista.types import Completion, Observation, TokenSegment, Trajectory, Turn, VQASample
 
 EnvFactory = Callable[[], "gymnasium.Env[Observation, str]"]
 
@@ -90,9 +90,7 @@ class RolloutCollector:
             # Siblings begin with the same observation: it is rendered, and its images are kept, once.
             unique = {id(t.sample): t.observation for t in trajectories}
             prompts = dict(zip(unique, self.renderer.prompt(list(unique.values())), strict=True))
-            trajectories = [
-                replace(t, stream=t.stream.append_segment(prompts[id(t.sample)])) for t in trajectories
-            ]
+            trajectories = [replace(t, stream=t.stream.append_segment(prompts[id(t.sample)])) for t in trajectories]
         return [_Episode(env, trajectory) for env, trajectory in zip(envs, trajectories, strict=True)]
 
     def _advance(self, episodes: list[_Episode], waiting: Sequence[int], params: SamplingParams) -> None:
@@ -108,18 +106,18 @@ class RolloutCollector:
         ]
         completions = self.engine.generate(requests, params)
         steps = self._map(_Episode.step, active, completions)
-        going_on = [turn for turn, _ in steps if turn.observation is not None]
-        segments = iter(())
-        if self.renderer is not None:
-            segments = iter(
-                self.renderer.delta(
-                    [turn.observation for turn in going_on if turn.observation is not None],
-                    [turn.completion.finish_reason == "stop" for turn in going_on],
-                )
-            )
+        segments = iter(self._deltas([turn for turn, _ in steps]))
         for episode, (turn, ending) in zip(active, steps, strict=True):
             segment = next(segments, None) if turn.observation is not None else None
             episode.trajectory = episode.trajectory.extend(turn, segment, **ending)
+
+    def _deltas(self, turns: Sequence[Turn]) -> list[TokenSegment]:
+        """What follows each turn after which the episode goes on."""
+        if self.renderer is None:
+            return []
+        seen = [(turn.observation, turn.completion) for turn in turns if turn.observation is not None]
+        closed = [completion.finish_reason == "stop" for _, completion in seen]
+        return self.renderer.delta([observation for observation, _ in seen], closed)
 
     def _map(self, function: Callable[..., Any], *arguments: Sequence[Any]) -> list[Any]:
         return list((self._pool.map if self._pool else map)(function, *arguments))

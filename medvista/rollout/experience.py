@@ -12,7 +12,7 @@ from torch import Tensor
 from medvista.functional.advantages import group_advantages
 from medvista.policies.chat import ChatRenderer
 from medvista.policies.scripted import text_completion
-from medvista.policies.vlm_policy import collate_images
+from medvista.policies.vlm_policy import VLMPolicy
 from medvista.types import TokenStream, Trajectory, TrajectoryGroup
 
 Images = tuple[Mapping[str, Tensor], ...]
@@ -41,14 +41,15 @@ class TokenBatch:
             **more,
         )
 
-    def image_tensors(self) -> dict[str, Tensor]:
-        """All images row by row, as the model wants them."""
-        return collate_images([image for row in self.images for image in row], self.token_ids.device)
+    def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, Tensor]:
+        """See `VLMPolicy.log_probs`: ``[N, T]`` log-probabilities and entropies."""
+        return policy.log_probs(self.token_ids, self.attention_mask, self.loss_mask, self.images, **options)
 
     def to(self, device: torch.device | str) -> Any:
         """The batch with its tensors on a device."""
-        moved = {f.name: getattr(self, f.name) for f in fields(self)}
-        return replace(self, **{k: v.to(device) if isinstance(v, Tensor) else v for k, v in moved.items()})
+        values = {f.name: getattr(self, f.name) for f in fields(self)}
+        moved: dict[str, Any] = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
+        return replace(self, **moved)
 
     def select(self, rows: Sequence[int]) -> Any:
         """The batch of some rows, trimmed to their longest stream."""
@@ -98,22 +99,46 @@ class ExperienceBatch(TokenBatch):
         )
 
     def minibatches(self, count: int, generator: torch.Generator) -> Iterator[ExperienceBatch]:
-        """Splits the rows, shuffled, into `count` parts of nearly equal size."""
+        """Splits the rows, shuffled, into `count` parts of nearly equal size; always `count` of them.
+
+        Where there are fewer rows than parts, the parts without one get a row that carries no loss: every rank has to
+        take the same number of optimiser steps.
+        """
         if count == 1:
             yield self
             return
         order = torch.randperm(len(self), generator=generator)
         for rows in order.tensor_split(count):
-            yield self.select(rows.tolist())
+            yield self.select(rows.tolist()) if len(rows) else self.select([0]).without_loss()
+
+    def without_loss(self) -> ExperienceBatch:
+        """The batch with every token masked out."""
+        return replace(self, loss_mask=torch.zeros_like(self.loss_mask))
+
+
+@dataclass(slots=True)
+class TrajectoryBatch:
+    """Finished episodes of validation questions."""
+
+    trajectories: Sequence[Trajectory]
+
+    def to(self, device: Any) -> TrajectoryBatch:
+        """The same batch: scoring needs no tensor."""
+        return self
+
+    def __len__(self) -> int:
+        return len(self.trajectories)
 
 
 def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:
     """The token stream of a recorded episode, as a rollout that wrote the same texts would have made it."""
     stream = TokenStream().append_segment(renderer.prompt([trajectory.observation])[0])
     for turn in trajectory.turns:
-        stream = stream.append_completion(text_completion(turn.completion.text, renderer.policy.tokenizer))
+        closed = turn.completion.finish_reason == "stop"  # else the token budget cut it: nobody wrote its end
+        written = text_completion(turn.completion.text, renderer.policy.tokenizer, closed=closed)
+        stream = stream.append_completion(written)
         if turn.observation is not None:
-            stream = stream.append_segment(renderer.delta([turn.observation], [True])[0])
+            stream = stream.append_segment(renderer.delta([turn.observation], [closed])[0])
     return stream
 
 
