@@ -4,15 +4,128 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 from experiments.schema import setting
+from medvista.data.expert import ExpertConfig
+from medvista.modules.grpo import GRPOConfig
+from medvista.modules.optimisation import OptimiserConfig
+from medvista.policies.nano import NanoConfig
 
 
 @dataclass(kw_only=True)
 class DataConfig:
     """Where the questions come from."""
 
+    benchmark: str = setting("phantom", help="phantom, slake or vqa_rad")
     root: Path | None = setting(None, help="folder of the official files (default: $MEDVISTA_DATA)")
+    families: list[str] = setting(
+        ["attribute", "yes_no", "side", "density"], help="phantom question families; comparison is the fifth"
+    )
+    train_images: int = setting(1600, help="phantom images to train on")
+    validation_images: int = setting(48, help="phantom images, or questions of an official set, to validate on")
+    test_images: int = setting(256, help="phantom images to test on; official test splits are always whole")
+    seed: int = 0  # of the phantoms; another seed gives other images in every split
+
+
+@dataclass(kw_only=True)
+class EnvConfig:
+    """The environment."""
+
+    tools: list[str] = setting(["zoom", "window"], help="names of registered tools")
+    view_size: int = setting(64, help="pixels, longer side of every image the policy sees")
+    max_turns: int = setting(3, help="turns an episode may take")
+    prompt: Literal["schemas", "names", "none"] = setting("names", help="what the prompt says about the tools")
+    workers: int = setting(0, help="threads that run tools; 0 runs them in line, which is faster for quick ones")
+
+
+@dataclass(kw_only=True)
+class PolicyConfig:
+    """The policy before training."""
+
+    path: str | None = setting(None, help="hub id or folder of a vision-language model; default: a nano model")
+    nano: NanoConfig = field(default_factory=NanoConfig)
+
+
+@dataclass(kw_only=True)
+class PretrainConfig:
+    """The nano model's pre-stage: its vision tower learns to see (cached, by the hash of all that shapes it)."""
+
+    steps: int = setting(420, help="optimiser steps of the vision pre-stage; 0 skips it")
+    images: int = 2000
+    crops: int = 5  # crops of each image, beside two overviews
+    batch_size: int = 256
+    learning_rate: float = 3e-3
+
+
+@dataclass(kw_only=True)
+class SFTConfig:
+    """Supervised fine-tuning on demonstrations."""
+
+    demonstrations: int = setting(1000, help="how many demonstrations the expert gives")
+    path: Path | None = setting(None, help="demonstrations of your own (JSONL) instead of the expert's")
+    expert: ExpertConfig = field(default_factory=ExpertConfig)
+    steps: int = setting(200, help="optimiser steps")
+    batch_size: int = 64
+    optimiser: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.1)
+    )
+
+
+@dataclass(kw_only=True)
+class RLConfig:
+    """Reinforcement learning on the policy's own rollouts."""
+
+    updates: int = setting(80, help="updates; each plays prompts x group_size episodes")
+    prompts: int = setting(24, help="questions an update")
+    group_size: int = setting(8, help="sibling episodes a question")
+    temperature: float = 1.0
+    advantage_scale: Literal["std", "none"] = "std"
+    refill_rounds: int = 0  # how often groups without variance are replaced
+    reward: dict[str, float] = setting({"accuracy": 1.0, "format": 0.1}, help="weight of each reward term")
+    grpo: GRPOConfig = field(default_factory=GRPOConfig)
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))
+
+
+@dataclass(kw_only=True)
+class RejectionConfig:
+    """Expert iteration: as many generated tokens as RL, in rounds of sampling and fine-tuning on what was right."""
+
+    rounds: int = 4
+    epochs: int = 2  # over the kept episodes and the demonstrations, a round
+
+
+@dataclass(kw_only=True)
+class EvaluationConfig:
+    """The evaluation on test, once, at the end."""
+
+    modes: list[str] = setting(["greedy", "sampled"], help="greedy, sampled (temperature 1) or both")
+    batch_size: int = 256
+    resamples: int = 2000  # bootstrap resamples of every interval
+
+
+@dataclass(kw_only=True)
+class TrainerConfig:
+    """What Lightning's Trainer is told."""
+
+    accelerator: str = setting("auto", help="cpu, gpu, ... as Lightning names them")
+    devices: int = setting(1, help="devices a node")
+    num_nodes: int = 1
+    strategy: str = setting("auto", help="ddp, fsdp, ... as Lightning names them")
+    precision: str = setting("32-true", help="bf16-mixed, ... as Lightning names them")
+    threads: int = setting(0, help="CPU threads; 0 leaves the choice to torch")
+    checkpoint_every: int = 10  # updates between two checkpoints
+    validate_every: int = 25  # optimiser steps (SFT) or updates (RL) between two validations
+
+
+@dataclass(kw_only=True)
+class ClaimConfig:
+    """A claim over seeds and teachers: each pair is a run of its own, in a folder of its own."""
+
+    experiment: str = "nano"  # the experiment that each run extends
+    seeds: list[int] = field(default_factory=list)
+    teachers: dict[str, list[str]] = field(default_factory=dict)  # name -> overrides that make the teacher
+    workers: int = 2  # runs at a time
 
 
 @dataclass(kw_only=True)
@@ -23,5 +136,21 @@ class ExperimentConfig:
     description: str = ""
     seed: int = setting(0, help="seed of everything random")
     output_dir: Path = setting("runs/${experiment}", help="folder the run writes")
+    cache_dir: Path = setting(".cache/medvista", help="folder of the pre-trained nano models")
     resume: bool = setting(False, help="go on from the last checkpoint in output_dir")
+    arms: list[str] = setting(
+        ["direct", "tools_untrained", "tools_random", "sft", "sft_rl", "sft_rl_random", "oracle_crop"],
+        help="what is trained and compared",
+    )
+    max_new_tokens: int = setting(32, help="tokens of one turn")
     data: DataConfig = field(default_factory=DataConfig)
+    env: EnvConfig = field(default_factory=EnvConfig)
+    policy: PolicyConfig = field(default_factory=PolicyConfig)
+    pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    direct: SFTConfig = field(default_factory=SFTConfig)
+    sft: SFTConfig = field(default_factory=SFTConfig)
+    rl: RLConfig = field(default_factory=RLConfig)
+    rejection: RejectionConfig = field(default_factory=RejectionConfig)
+    evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
+    trainer: TrainerConfig = field(default_factory=TrainerConfig)
+    claim: ClaimConfig | None = None

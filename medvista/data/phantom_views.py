@@ -17,7 +17,6 @@ from medvista.imaging import crop, fit
 from medvista.types import MedicalImage, Window
 
 CLASSES = ("nothing", "nodule", *KINDS, *MATERIALS)  # "nodule": on an overview, where its kind cannot be read
-IGNORED = -100
 BONE_WINDOW = Window(centre=500.0, width=2000.0)
 
 
@@ -27,8 +26,8 @@ class LabelledViews:
 
     pixels: np.ndarray  # [N, S, S] uint8
     classes: np.ndarray  # [N, tokens] index into CLASSES
-    columns: np.ndarray  # [N, tokens] grid column of an overview's nodule, else IGNORED
-    rows: np.ndarray  # [N, tokens] grid row of it, else IGNORED
+    columns: np.ndarray  # [N, tokens] grid column of an overview's nodule, `grid` at every other token
+    rows: np.ndarray  # [N, tokens] grid row of it, `grid` at every other token
 
 
 def labelled_views(
@@ -48,14 +47,14 @@ def labelled_views(
     found: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
     for phantom in phantoms:
         found.append(_overview(phantom, view_size, tokens, grid))
-        found.append(_bone(phantom, view_size, tokens))
+        found.append(_bone(phantom, view_size, tokens, grid))
         found.extend(_crop(phantom, view_size, tokens, grid, rng) for _ in range(crops))
     pixels, classes, columns, rows = (np.stack(part) for part in zip(*found, strict=True))
     return LabelledViews(pixels=pixels, classes=classes, columns=columns, rows=rows)
 
 
 def _overview(phantom: Phantom, view_size: int, tokens: int, grid: int) -> tuple[np.ndarray, ...]:
-    classes, columns, rows = _blank(tokens)
+    classes, columns, rows = _blank(tokens, grid)
     for nodule in phantom.nodules:
         token = _token(nodule.centre, SIZE, tokens)
         classes[token] = CLASSES.index("nodule")
@@ -64,8 +63,8 @@ def _overview(phantom: Phantom, view_size: int, tokens: int, grid: int) -> tuple
     return _view(phantom.image, view_size), classes, columns, rows
 
 
-def _bone(phantom: Phantom, view_size: int, tokens: int) -> tuple[np.ndarray, ...]:
-    classes, columns, rows = _blank(tokens)
+def _bone(phantom: Phantom, view_size: int, tokens: int, grid: int) -> tuple[np.ndarray, ...]:
+    classes, columns, rows = _blank(tokens, grid)
     classes[_token(phantom.mass_centre, SIZE, tokens)] = CLASSES.index(phantom.material)
     return _view(replace(phantom.image, window=BONE_WINDOW), view_size), classes, columns, rows
 
@@ -73,7 +72,7 @@ def _bone(phantom: Phantom, view_size: int, tokens: int) -> tuple[np.ndarray, ..
 def _crop(
     phantom: Phantom, view_size: int, tokens: int, grid: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, ...]:
-    classes, columns, rows = _blank(tokens)
+    classes, columns, rows = _blank(tokens, grid)
     side = 2 * SIZE // grid
     x, y = phantom.nodules[rng.integers(len(phantom.nodules))].centre
     left, top = (int(c - side * rng.uniform(0.1, 0.9)) for c in (x, y))
@@ -87,9 +86,9 @@ def _crop(
     return _view(crop(phantom.image, (left, top, left + side, top + side)), view_size), classes, columns, rows
 
 
-def _blank(tokens: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _blank(tokens: int, grid: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     n = tokens * tokens
-    return np.zeros(n, dtype=np.int64), np.full(n, IGNORED), np.full(n, IGNORED)
+    return np.zeros(n, dtype=np.int64), np.full(n, grid), np.full(n, grid)
 
 
 def _token(point: tuple[float, float], side: float, tokens: int) -> int:

@@ -1,9 +1,9 @@
 """Procedural CT-like slices with known truth.
 
 Each slice is 448 x 448 Hounsfield units: a body, two lungs, a heart, a dense mediastinal mass and one or two lung
-nodules about 12 pixels wide. What a nodule *is* shows only in its fine structure: the four kinds have the same mass and
-the same radial second moment, so their area means at a 64-pixel overview agree up to noise (`benchmarks/probe.py`
-measures that), while the native crop separates them. What the mass is made of shows only outside the lung window,
+nodules about 10 pixels wide, each in a soft haze that makes it visible from afar. What a nodule *is* shows only in its
+fine structure: the four kinds have the same mass and the same radial second moment, so they look the same on a 64-pixel
+overview (`benchmarks/probe.py` measures that), while the native crop separates them. What the mass is made of shows only outside the lung window,
 where its three materials saturate to the same white.
 """
 
@@ -19,18 +19,18 @@ from scipy import ndimage
 from medvista.types import Box, MedicalImage, Window
 
 SIZE = 448  # pixels, both sides
-LUNG_WINDOW = Window(centre=-600.0, width=1500.0)  # -1350 .. 150 HU
+LUNG_WINDOW = Window(centre=-500.0, width=1500.0)  # -1250 .. 250 HU
 SPACING_MM = (0.8, 0.8)
 
-Kind = Literal["solid", "cavitary", "spiculated", "halo"]
+Kind = Literal["solid", "cavitary", "spiculated", "subsolid"]
 Material = Literal["contrast", "calcium", "metal"]
 Side = Literal["left", "right"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MATERIALS: tuple[Material, ...] = get_args(Material)
-MATERIAL_HU = {"contrast": 350.0, "calcium": 900.0, "metal": 2600.0}  # all above 150 HU: white in the lung window
+MATERIAL_HU = {"contrast": 350.0, "calcium": 900.0, "metal": 2600.0}  # all above 250 HU: white in the lung window
 
-_NODULE_RADIUS = 12  # half-side of the stamp, pixels
-_NODULE_MASS = 24_000.0  # HU x pixels, the same for every kind
+_STAMP_RADIUS = 30  # half-side of the stamp, pixels
+_NODULE_MASS = 21_000.0  # HU x pixels, the same for every kind
 _SECOND_MOMENT = 11.0  # mean squared radius, pixels^2, the same for every kind (up to a jitter that hides the rest)
 
 
@@ -127,15 +127,16 @@ def _fill_ellipse(
 
 
 def _stamp(pixels: np.ndarray, nodule: Nodule, rng: np.random.Generator) -> None:
-    """Adds a nodule with sub-pixel placement and its own mass, size and orientation."""
-    mass, size, turn = _NODULE_MASS * rng.uniform(0.8, 1.2), rng.uniform(0.85, 1.15), rng.uniform(0, np.pi)
+    """Adds a nodule, placed to a fraction of a pixel, with its own mass, size and orientation, and its haze."""
+    mass, size, turn = _NODULE_MASS * rng.uniform(0.8, 1.2), rng.uniform(0.8, 1.2), rng.uniform(0, np.pi)
     column, row = int(nodule.centre[0]), int(nodule.centre[1])
-    offsets = np.arange(-_NODULE_RADIUS, _NODULE_RADIUS + 1, dtype=np.float32) + 0.5
+    offsets = np.arange(-_STAMP_RADIUS, _STAMP_RADIUS + 1, dtype=np.float32) + 0.5
     x = (offsets - (nodule.centre[0] - column))[None, :]
     y = (offsets - (nodule.centre[1] - row))[:, None]
     density = _profile(nodule.kind, np.hypot(x, y) / size, np.arctan2(y, x) + turn)
-    span = slice(row - _NODULE_RADIUS, row + _NODULE_RADIUS + 1), slice(column - _NODULE_RADIUS, column + _NODULE_RADIUS + 1)
-    pixels[span] += mass * density / density.sum()
+    span = slice(row - _STAMP_RADIUS, row + _STAMP_RADIUS + 1), slice(column - _STAMP_RADIUS, column + _STAMP_RADIUS + 1)
+    haze = rng.uniform(240, 360) * np.exp(-0.5 * (np.hypot(x, y) / rng.uniform(8.0, 11.0)) ** 2)
+    pixels[span] += mass * density / density.sum() + haze
 
 
 @lru_cache(maxsize=len(KINDS))
@@ -159,7 +160,7 @@ def _shape(kind: Kind, radius: np.ndarray, angle: np.ndarray) -> np.ndarray:
         return _inside(radius, 5.5) - 0.95 * _inside(radius, 3.4)
     if kind == "spiculated":  # eight-fold, so that no low angular moment betrays it
         return _inside(radius, 7.0) * np.clip(0.5 + 1.2 * np.cos(4 * angle), 0.0, 1.0)
-    return 0.25 * _inside(radius, 6.5) + _inside(radius, 2.6)  # halo
+    return 0.25 * _inside(radius, 6.5) + _inside(radius, 2.6)  # subsolid: a faint disc with a dense core
 
 
 def _inside(radius: np.ndarray, edge: float) -> np.ndarray:
@@ -172,7 +173,7 @@ def _noise_bank() -> np.ndarray:
     """[1024, 1024] parenchymal texture (correlated over 4 pixels) and detector noise, HU."""
     rng = np.random.default_rng(20_260_107)
     smooth = ndimage.gaussian_filter(rng.standard_normal((1024, 1024)).astype(np.float32), 4.0, mode="wrap")
-    return (70.0 * smooth / smooth.std() + 20.0 * rng.standard_normal((1024, 1024))).astype(np.float32)
+    return (35.0 * smooth / smooth.std() + 20.0 * rng.standard_normal((1024, 1024))).astype(np.float32)
 
 
 def _texture(rng: np.random.Generator) -> np.ndarray:

@@ -17,12 +17,14 @@ def group_advantages(rewards_PG: Tensor, scale: Literal["std", "none"] = "std") 
             ``"none"`` does not (Dr. GRPO, arXiv 2503.20783).
 
     Returns:
-        ``[prompts, group]``.
+        ``[prompts, group]``, exactly 0 in groups of `zero_variance`.
 
     >>> group_advantages(torch.tensor([[1.0, 0.0]]), scale="none")
     tensor([[ 0.5000, -0.5000]])
     """
     centred_PG = rewards_PG - rewards_PG.mean(dim=1, keepdim=True)
+    # The mean of equal numbers may be a rounding error off, which the division would blow up to a tenth.
+    centred_PG = centred_PG.masked_fill(zero_variance(rewards_PG)[:, None], 0.0)
     if scale == "none":
         return centred_PG
     return centred_PG / (rewards_PG.std(dim=1, keepdim=True, correction=0) + 1e-6)

@@ -8,7 +8,7 @@ import lightning
 import torch
 from torch import Tensor, nn
 
-from medvista.data.phantom_views import CLASSES, IGNORED
+from medvista.data.phantom_views import CLASSES
 from medvista.policies.vlm_policy import VLMPolicy
 
 
@@ -28,9 +28,14 @@ class VisionPretrainingModule(lightning.LightningModule):
         self.learning_rate = learning_rate
         self.total_steps = total_steps
         width = policy.model.config.vision_config.out_hidden_size
-        self.heads = nn.ModuleList([nn.Linear(width, n) for n in (len(CLASSES), grid, grid)])
+        self.grid = grid
+        # "No nodule here" is a place of its own. If only tokens with a nodule were told their place, the others would
+        # carry any, and the text model would have to learn to attend before it could learn where to look.
+        self.heads = nn.ModuleList([nn.Linear(width, n) for n in (len(CLASSES), grid + 1, grid + 1)])
         # Few tokens show anything: unweighted, the tower would learn "nothing" and stop.
-        self.register_buffer("class_weights", torch.tensor([0.1] + [1.0] * (len(CLASSES) - 1)), persistent=False)
+        rare = torch.tensor(0.02)
+        self.register_buffer("class_weights", torch.ones(len(CLASSES)).index_fill(0, torch.tensor(0), rare))
+        self.register_buffer("place_weights", torch.ones(grid + 1).index_fill(0, torch.tensor(grid), rare))
 
     def forward(self, pixel_values: Tensor, grid_thw: Tensor) -> tuple[Tensor, ...]:
         """Logits of class, column and row, ``[tokens, ...]`` each, of all images one behind the other."""
@@ -43,8 +48,7 @@ class VisionPretrainingModule(lightning.LightningModule):
         targets = [batch[name].flatten() for name in ("classes", "columns", "rows")]
         loss = nn.functional.cross_entropy(logits[0], targets[0], weight=self.class_weights)
         for scores, target in zip(logits[1:], targets[1:], strict=True):
-            if bool((target != IGNORED).any()):
-                loss = loss + 0.3 * nn.functional.cross_entropy(scores, target, ignore_index=IGNORED)
+            loss = loss + 0.3 * nn.functional.cross_entropy(scores, target, weight=self.place_weights)
         self.log("vision/loss", loss, prog_bar=True, batch_size=len(batch["classes"]))
         return loss
 
@@ -55,10 +59,9 @@ class VisionPretrainingModule(lightning.LightningModule):
         shown = target > 1  # a kind or a material
         self.log("vision/val_accuracy", _mean(classes.argmax(-1)[shown] == target[shown]), batch_size=int(shown.sum()))
         places = batch["columns"].flatten(), batch["rows"].flatten()
-        at = places[0] != IGNORED
+        at = places[0] != self.grid
         near = (columns.argmax(-1) - places[0]).abs().le(1) & (rows.argmax(-1) - places[1]).abs().le(1)
-        found = near & (classes.argmax(-1) == CLASSES.index("nodule"))
-        self.log("vision/val_localised", _mean(found[at]), batch_size=max(int(at.sum()), 1), prog_bar=True)
+        self.log("vision/val_localised", _mean(near[at]), batch_size=max(int(at.sum()), 1), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
         """AdamW on vision tower and heads, one cycle."""

@@ -47,13 +47,11 @@ def window(
     if looked_at.pixels.ndim == 3:
         raise ArgumentError(f"Image {image} is in colour; only grey images have a window.")
     chosen = _choose(looked_at, image, preset, centre, width)
-    region = Region(box=box_to_source(looked_at, (0, 0, *looked_at.size)), image=looked_at.source, label="window")
     named = f"in the {preset} window" if preset else "in a window"
     unit = " HU" if in_hounsfield_units(looked_at) else ""
     return ToolResult(
         text=f"Image {image} {named} of centre {chosen.centre:g}, width {chosen.width:g}{unit}.",
         images=(replace(looked_at, window=chosen),),
-        regions=(region,),
     )
 
 

@@ -1,0 +1,119 @@
+"""The policy before any question is asked: a hub model, or a nano model that learned to see."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+
+import lightning
+import numpy as np
+import torch
+from torch.utils.data import DataLoader, TensorDataset
+
+from experiments.build import Parts
+from experiments.composition import config_hash
+from experiments.stages import StageProgressBar
+from medvista.data.expert import ScriptedExpert
+from medvista.data.phantom_views import labelled_views
+from medvista.data.phantoms import draw_phantom
+from medvista.modules import VisionPretrainingModule
+from medvista.policies import VLMPolicy, build_nano
+
+_PRETRAINING_SEEDS = 50_000_000  # phantoms of no split
+
+
+def base_policy(parts: Parts) -> VLMPolicy:
+    """The policy that every arm starts from; a pre-trained nano model is kept in ``cache_dir``."""
+    config = parts.config
+    if config.policy.path is not None:
+        return VLMPolicy.from_pretrained(config.policy.path)
+    corpus = list(_corpus(parts))
+    recipe = {"pretrain": config.pretrain, "nano": config.policy.nano, "seed": config.seed, "corpus": corpus}
+    cached = config.cache_dir / f"nano-{config_hash(recipe)}"
+    if not (cached / "config.json").exists():
+        policy = build_nano(corpus, config.policy.nano, seed=config.seed)
+        if config.pretrain.steps:
+            pretrain_vision(parts, policy)
+        policy.save_pretrained(cached)
+    return VLMPolicy.from_pretrained(cached)
+
+
+def pretrain_vision(parts: Parts, policy: VLMPolicy) -> None:
+    """Teaches the vision tower to see phantoms; see `medvista.data.phantom_views`."""
+    config = parts.config.pretrain
+    module = VisionPretrainingModule(
+        policy,
+        grid=parts.config.sft.expert.grid,
+        learning_rate=config.learning_rate,
+        total_steps=config.steps,
+    )
+    lightning.seed_everything(parts.config.seed, verbose=False)
+    trainer = lightning.Trainer(
+        accelerator=parts.config.trainer.accelerator,
+        devices=1,
+        max_steps=config.steps,
+        max_epochs=-1,
+        logger=False,
+        enable_checkpointing=False,
+        enable_model_summary=False,
+        num_sanity_val_steps=0,
+        check_val_every_n_epoch=None,
+        val_check_interval=config.steps,
+        gradient_clip_val=1.0,
+        callbacks=[StageProgressBar("vision pre-stage", config.steps)],
+    )
+    views = _views(parts, policy, images=config.images, seed=_PRETRAINING_SEEDS)
+    held_out = _views(parts, policy, images=100, seed=_PRETRAINING_SEEDS + config.images)
+    loader = DataLoader(views, batch_size=config.batch_size, shuffle=True, drop_last=True, collate_fn=_collate)
+    trainer.fit(module, loader, DataLoader(held_out, batch_size=config.batch_size, collate_fn=_collate))
+    policy.train()
+
+
+def _views(parts: Parts, policy: VLMPolicy, *, images: int, seed: int) -> TensorDataset:
+    """Patches, grids and token labels of phantom views."""
+    nano = parts.config.policy.nano
+    two = "comparison" in parts.config.data.families
+    phantoms = [draw_phantom(seed + i, nodules=2 if two and i % 2 else 1) for i in range(images)]
+    views = labelled_views(
+        phantoms,
+        view_size=nano.view_size,
+        tokens=nano.view_size // (2 * nano.patch_size),
+        grid=parts.config.sft.expert.grid,
+        crops=parts.config.pretrain.crops,
+        seed=seed,
+    )
+    processed = policy.image_processor(
+        images=[np.repeat(view[..., None], 3, axis=-1) for view in views.pixels],
+        return_tensors="pt",
+        input_data_format="channels_last",
+    )
+    patches = processed["pixel_values"].unflatten(0, (len(views.pixels), -1))
+    labels = [torch.from_numpy(part) for part in (views.classes, views.columns, views.rows)]
+    return TensorDataset(patches, processed["image_grid_thw"], *labels)
+
+
+def _collate(rows: list[tuple[torch.Tensor, ...]]) -> dict[str, torch.Tensor]:
+    patches, grid, classes, columns, places = (torch.stack(part) for part in zip(*rows, strict=True))
+    return {
+        "pixel_values": patches.flatten(0, 1),
+        "image_grid_thw": grid,
+        "classes": classes,
+        "columns": columns,
+        "rows": places,
+    }
+
+
+def _corpus(parts: Parts) -> Iterator[str]:
+    """The texts of training episodes, from which the vocabulary is learned."""
+    expert = ScriptedExpert(replace(parts.config.sft.expert, jitter_share=0.0, direct_share=0.0))
+    tools = parts.toolbox("tools")
+    grid = parts.config.sft.expert.grid
+    for index, sample in enumerate(parts.train[:4000]):
+        yield f"{sample.question}\n{tools.describe(parts.config.env.prompt)}"
+        yield from expert.plan(sample, index)
+        yield from sample.answers
+    numbers = [round(1000 * cell / grid) for cell in range(grid + 1)]
+    for x in numbers:
+        for y in numbers:
+            yield f"Image 1: Zoom of image 0 at [{x}, {y}, {min(1000, x + 143)}, {min(1000, y + 143)}]."
+    yield from ["user\n", "assistant\n", "Image 1: Image 0 in the bone window of centre 500, width 2000 HU."] * 200

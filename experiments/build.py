@@ -1,0 +1,144 @@
+"""Configuration -> objects: the only place that knows every part."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import lightning
+import numpy as np
+import torch
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from experiments.config import ExperimentConfig
+from medvista.data.benchmark_files import data_root
+from medvista.data.benchmarks import read_benchmark
+from medvista.data.expert import ScriptedExpert
+from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
+from medvista.data.phantom_vqa import phantom_samples
+from medvista.envs import MedicalVQAEnv
+from medvista.policies import ChatRenderer, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
+from medvista.rewards import RewardFunction
+from medvista.rollout import RolloutCollector
+from medvista.tools import RandomRegions, Toolbox
+from medvista.types import Split, Trajectory, VQASample
+
+ToolUse = Literal["none", "tools", "random"]  # without tools, with them, or with their boxes moved at random
+
+
+@dataclass
+class Parts:
+    """What the stages of a run share."""
+
+    config: ExperimentConfig
+
+    @cached_property
+    def device(self) -> torch.device:
+        """Where evaluation runs: the first device that the trainer would use."""
+        fabric = lightning.Fabric(accelerator=self.config.trainer.accelerator, devices=1)
+        return fabric.device
+
+    @cached_property
+    def train(self) -> list[VQASample]:
+        """The training questions."""
+        return self._samples("train", self.config.data.train_images)
+
+    @cached_property
+    def validation(self) -> dict[str, list[VQASample]]:
+        """The validation questions, by benchmark."""
+        data = self.config.data
+        samples = self._samples("validation", data.validation_images)
+        if data.benchmark != PHANTOM and len(samples) > data.validation_images:
+            chosen = np.random.default_rng(0).choice(len(samples), data.validation_images, replace=False)
+            samples = [samples[index] for index in sorted(chosen)]
+        return {data.benchmark: samples}
+
+    @cached_property
+    def test(self) -> dict[str, list[VQASample]]:
+        """The test questions, by benchmark: read when evaluation begins, and not before."""
+        return {self.config.data.benchmark: self._samples("test", self.config.data.test_images)}
+
+    def _samples(self, split: Split, images: int) -> list[VQASample]:
+        data = self.config.data
+        if data.benchmark == PHANTOM:
+            return phantom_samples(split, images=images, families=data.families, seed=data.seed)
+        return read_benchmark(data.benchmark, data_root(data.root), split)
+
+    def toolbox(self, use: ToolUse) -> Toolbox:
+        """The tools of an arm."""
+        if use == "none":
+            return Toolbox([])
+        toolbox = Toolbox.from_names(self.config.env.tools)
+        return RandomRegions(toolbox) if use == "random" else toolbox
+
+    def collector(self, policy: VLMPolicy, use: ToolUse, engine: Engine | None = None) -> RolloutCollector:
+        """Plays episodes with a policy and the tools of an arm."""
+        env = self.config.env
+        toolbox = self.toolbox(use)
+        reward = RewardFunction(self.config.rl.reward)
+
+        def make_env() -> MedicalVQAEnv:
+            return MedicalVQAEnv(self.train, toolbox, reward, view_size=env.view_size, max_turns=env.max_turns)
+
+        renderer = ChatRenderer(policy, toolbox.describe(env.prompt))
+        return RolloutCollector(make_env, engine or TransformersEngine(policy), renderer, workers=env.workers)
+
+    def collector_factory(self, use: ToolUse) -> Callable[[VLMPolicy], RolloutCollector]:
+        """For datamodules, which meet the policy when training begins."""
+        return lambda policy: self.collector(policy, use)
+
+    def expert_engine(self, policy: VLMPolicy, expert: ScriptedExpert) -> ScriptedPolicy:
+        """An engine that writes the expert's turns."""
+
+        def script(trajectory: Trajectory) -> str:
+            return expert.plan(trajectory.sample, trajectory.seed)[len(trajectory.turns)]
+
+        return ScriptedPolicy(script, tokenizer=policy.tokenizer)
+
+    def oracle_engine(self, policy: VLMPolicy) -> ScriptedPolicy:
+        """An engine that looks where a faultless expert would, then lets the policy answer."""
+        expert = ScriptedExpert()
+
+        def script(trajectory: Trajectory) -> str | None:
+            calls = expert.plan(trajectory.sample, trajectory.seed)[:-1]
+            turn = len(trajectory.turns)
+            return calls[turn] if turn < len(calls) else None
+
+        return ScriptedPolicy(script, tokenizer=policy.tokenizer, otherwise=TransformersEngine(policy))
+
+    def trainer(self, folder: Path, callbacks: Sequence[lightning.Callback], **options: Any) -> lightning.Trainer:
+        """A Lightning trainer that logs into a stage's folder."""
+        trainer = self.config.trainer
+        run = self.config.output_dir
+        return lightning.Trainer(
+            accelerator=trainer.accelerator,
+            devices=trainer.devices,
+            num_nodes=trainer.num_nodes,
+            strategy=trainer.strategy,
+            precision=trainer.precision,  # type: ignore[arg-type]
+            callbacks=list(callbacks),
+            logger=[
+                TensorBoardLogger(run / "tensorboard", name=folder.name, version=""),
+                CSVLogger(folder, name="", version="logs"),
+            ],
+            enable_model_summary=False,
+            use_distributed_sampler=False,  # our samplers shard and resume by themselves
+            num_sanity_val_steps=0,
+            log_every_n_steps=1,
+            **options,
+        )
+
+
+def quiet_libraries(threads: int) -> None:
+    """Keeps the terminal for what a person wants to read, and torch on the threads it was given."""
+    if threads:
+        torch.set_num_threads(threads)
+    for name in ("lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    warnings.filterwarnings("ignore", module="lightning")
+    warnings.filterwarnings("ignore", category=FutureWarning)

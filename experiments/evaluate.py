@@ -1,0 +1,198 @@
+"""Arms -> episodes on test -> results.json: once, at the end."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+from tqdm import tqdm
+
+from experiments.build import Parts, ToolUse
+from experiments.stages import Stages
+from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
+from medvista.data.phantom_vqa import CHANCE
+from medvista.data.trajectories import read_trajectories, write_trajectories
+from medvista.evaluation.results import ArmScore, Comparison, Mode, Results, Score
+from medvista.functional.episodes import correct, summarise
+from medvista.functional.statistics import bootstrap_ci, holm, paired_bootstrap_difference, paired_permutation_test
+from medvista.policies import SamplingParams, VLMPolicy
+from medvista.types import Trajectory, VQASample
+
+
+@dataclass(frozen=True, kw_only=True)
+class Arm:
+    """Which policy meets which tools."""
+
+    stage: str  # whose policy
+    tools: ToolUse
+    description: str
+    oracle: bool = False  # a faultless expert looks, the policy answers
+
+
+ARMS: Mapping[str, Arm] = {
+    "direct": Arm(stage="direct", tools="none", description="SFT without tools"),
+    "direct_rl": Arm(stage="direct_rl", tools="none", description="then the RL budget, without tools"),
+    "tools_untrained": Arm(stage="direct", tools="tools", description="the direct policy, offered the tools"),
+    "tools_random": Arm(stage="sft", tools="random", description="the SFT policy, its calls run on random boxes"),
+    "sft": Arm(stage="sft", tools="tools", description="SFT on tool-use demonstrations (cold start)"),
+    "sft_longer": Arm(stage="sft_longer", tools="tools", description="RL's wall time spent on more SFT"),
+    "sft_rejection": Arm(stage="sft_rejection", tools="tools", description="expert iteration with RL's tokens"),
+    "sft_rl": Arm(stage="sft_rl", tools="tools", description="cold start, then RL in the environment"),
+    "sft_rl_random": Arm(stage="sft_rl", tools="random", description="the RL policy, its calls run on random boxes"),
+    "oracle_crop": Arm(
+        stage="sft_rl", tools="tools", oracle=True, description="the RL policy, shown what an expert looks at (ceiling)"
+    ),
+}
+NEED_A_LOOK = ("attribute", "yes_no")  # the families that comparisons are about
+_BASELINES = (
+    "tools_untrained",
+    "direct_rl",
+    "sft",
+    "sft_longer",
+    "sft_rejection",
+    "direct",
+    "tools_random",
+    "sft_rl_random",
+)
+_TEMPERATURE: Mapping[str, float] = {"greedy": 0.0, "sampled": 1.0}
+
+Episodes = dict[tuple[str, str, Mode], list[Trajectory]]  # arm, benchmark, mode
+
+
+def play_arms(parts: Parts, stages: Stages) -> Episodes:
+    """Every arm's episodes on the same test questions; those already on disk are read back."""
+    config = parts.config
+    played: Episodes = {}
+    jobs = [(arm, mode) for arm in config.arms for mode in config.evaluation.modes]
+    for arm, mode in (bar := tqdm(jobs, desc="test", unit="arm")):
+        bar.set_postfix_str(f"{arm} {mode}")
+        for benchmark, samples in parts.test.items():
+            path = config.output_dir / "trajectories" / "test" / f"{benchmark}-{arm}-{mode}.jsonl"
+            if not path.exists():
+                policy = stages.policy(ARMS[arm].stage)
+                trajectories = _play(parts, policy, ARMS[arm], samples, _TEMPERATURE[mode])
+                partial = path.with_suffix(".partial")
+                write_trajectories(partial, trajectories, images_dir=path.parent / "images")
+                partial.rename(path)  # whole or not there
+            played[arm, benchmark, mode] = list(read_trajectories(path))  # type: ignore[index]
+    return played
+
+
+def _play(
+    parts: Parts, policy: VLMPolicy, arm: Arm, samples: Sequence[VQASample], temperature: float
+) -> list[Trajectory]:
+    policy.eval().to(parts.device)
+    collector = parts.collector(policy, arm.tools, parts.oracle_engine(policy) if arm.oracle else None)
+    params = SamplingParams(max_new_tokens=parts.config.max_new_tokens, temperature=temperature)
+    size = parts.config.evaluation.batch_size
+    played: list[Trajectory] = []
+    for start in range(0, len(samples), size):
+        part = samples[start : start + size]
+        played += collector.collect(part, params, seeds=range(start, start + len(part)))
+    return played
+
+
+def make_results(parts: Parts, episodes: Episodes, timing: Mapping[str, float], stages: Stages) -> Results:
+    """Scores with intervals clustered by image, and paired tests of ``sft_rl`` against every other arm."""
+    config = parts.config
+    arms: dict[str, dict[str, dict[str, ArmScore]]] = {}
+    for (arm, benchmark, mode), trajectories in episodes.items():
+        arms.setdefault(arm, {}).setdefault(benchmark, {})[mode] = arm_score(
+            trajectories, config.evaluation.resamples
+        )
+    return Results(
+        experiment=config.experiment,
+        seeds=(config.seed,),
+        arms=arms,
+        comparisons=compare(episodes, "sft_rl", _BASELINES, config.evaluation.resamples),
+        chance=_chance(parts),
+        descriptions={arm: ARMS[arm].description for arm in arms if arm in ARMS},
+        timing=timing,
+        throughput=_throughput(stages),
+        versions={
+            name: importlib.metadata.version(name) for name in ("medvista", "torch", "transformers", "lightning")
+        },
+        config={"seed": config.seed},
+    )
+
+
+def arm_score(trajectories: Sequence[Trajectory], resamples: int) -> ArmScore:
+    """Accuracy, over all questions and a family at a time, and how the tools were used."""
+    rates = summarise(trajectories)
+    families: dict[str, list[Trajectory]] = {}
+    for trajectory in trajectories:
+        families.setdefault(str(trajectory.sample.metadata.get("family", "all")), []).append(trajectory)
+    overall = _score(trajectories, resamples)
+    names = ("tool_calls_mean", "tool_error_rate", "answered_rate", "tokens_mean", "hit_rate")
+    return ArmScore(
+        n=overall.n,
+        accuracy=overall.accuracy,
+        ci95=overall.ci95,
+        families={family: _score(part, resamples) for family, part in families.items()},
+        **{name: rates[name] for name in names if name in rates},
+    )
+
+
+def _score(trajectories: Sequence[Trajectory], resamples: int) -> Score:
+    hits = np.array([correct(t) for t in trajectories], dtype=float)
+    interval = bootstrap_ci(hits, [t.sample.group_id for t in trajectories], resamples=resamples)
+    return Score(n=len(hits), accuracy=float(hits.mean()), ci95=(interval.low, interval.high))
+
+
+def compare(
+    episodes: Episodes, arm: str, baselines: Sequence[str], resamples: int, families: Sequence[str] = NEED_A_LOOK
+) -> list[Comparison]:
+    """Paired tests of an arm against others, on the questions that need a look, Holm-corrected together."""
+    found = []
+    for baseline in baselines:
+        for (name, benchmark, mode), ours in episodes.items():
+            theirs = episodes.get((baseline, benchmark, mode))
+            if name != arm or theirs is None:
+                continue
+            restricted = tuple(families) if benchmark == PHANTOM else ()
+            pairs = [
+                (correct(a), correct(b), a.sample.group_id)
+                for a, b in zip(ours, theirs, strict=True)
+                if not restricted or a.sample.metadata["family"] in restricted
+            ]
+            if not pairs:
+                continue
+            a, b, clusters = (list(column) for column in zip(*pairs, strict=True))
+            difference = paired_bootstrap_difference(a, b, clusters, resamples=resamples)
+            found.append(
+                Comparison(
+                    benchmark=benchmark,
+                    arm=arm,
+                    baseline=baseline,
+                    mode=mode,
+                    difference=difference.difference,
+                    ci95=(difference.low, difference.high),
+                    p_value=paired_permutation_test(a, b, clusters),
+                    n=len(pairs),
+                    test="clustered_permutation",
+                    families=restricted,
+                )
+            )
+    return _corrected(found)
+
+
+def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
+    corrected = holm([c.p_value for c in comparisons]) if comparisons else []
+    return [replace(c, p_holm=p) for c, p in zip(comparisons, corrected, strict=True)]
+
+
+def _chance(parts: Parts) -> dict[str, dict[str, float]]:
+    data = parts.config.data
+    return {PHANTOM: {family: CHANCE[family] for family in data.families}} if data.benchmark == PHANTOM else {}
+
+
+def _throughput(stages: Stages) -> dict[str, float]:
+    record = stages.records.get("sft_rl")
+    if record is None or not record.seconds:
+        return {}
+    return {
+        "rollouts_per_s": record.episodes / record.seconds,
+        "generated_tokens_per_s": record.generated_tokens / record.seconds,
+    }
