@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import runpy
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 ROOT = Path(__file__).parent.parent
 PAGES = [*ROOT.glob("*.md"), *(ROOT / "docs").rglob("*.md")]
@@ -44,3 +46,15 @@ def test_relative_links_lead_to_files(page: Path) -> None:
     links = re.findall(r"\]\(([^)#\s]+)", page.read_text(encoding="utf-8"))
     missing = [link for link in links if "://" not in link and not (page.parent / link).exists()]
     assert not missing
+
+
+def test_the_picture_of_an_episode_is_drawn_by_the_script_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn = tmp_path / "episode.png"
+    monkeypatch.setattr(sys, "argv", ["episode.py", str(drawn)])
+    runpy.run_path(str(ROOT / "docs" / "images" / "episode.py"), run_name="__main__")
+    with Image.open(drawn) as fresh, Image.open(ROOT / "docs" / "images" / "episode.png") as stored:
+        assert fresh.size == stored.size
+        assert fresh.mode == "RGB"
+    assert drawn.stat().st_size < 200_000  # every clone and every visit of the README loads it
