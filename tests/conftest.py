@@ -1,10 +1,20 @@
 """Fixtures that several folders of tests share."""
 
+from __future__ import annotations
+
+import copy
 import os
-from collections.abc import Generator
+from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+
+if TYPE_CHECKING:  # the fixtures import what they need: most tests do without torch and transformers
+    from medvista.envs import MedicalVQAEnv
+    from medvista.policies import Engine, VLMPolicy
+    from medvista.rollout import RolloutCollector
+    from medvista.types import Trajectory, VQASample
 
 
 @pytest.fixture(scope="session")
@@ -26,3 +36,88 @@ def pytest_runtest_makereport(item: pytest.Item) -> Generator[None, pytest.TestR
         reason = report.longrepr[-1] if isinstance(report.longrepr, tuple) else report.longrepr
         report.outcome, report.longrepr = "failed", f"MEDVISTA_REQUIRE_DATA=1 and yet: {reason}"
     return report
+
+
+# ------------------------------------------------------------------------- a policy, questions and episodes to train on
+
+
+@pytest.fixture(scope="session")
+def questions() -> list[VQASample]:
+    """Four families of questions on four phantoms each of the training split."""
+    from medvista.data.phantom_vqa import phantom_samples
+
+    return phantom_samples("train", images=4)
+
+
+@pytest.fixture(scope="session")
+def nano(questions: list[VQASample]) -> VLMPolicy:
+    """An untrained nano policy of 70,000 parameters, shared by tests: `copy.deepcopy` it before changing a weight."""
+    from medvista.data.expert import ScriptedExpert
+    from medvista.policies import NanoConfig, build_nano
+
+    plans = [text for sample in questions for text in ScriptedExpert().plan(sample, 0)]
+    config = NanoConfig(
+        vocab_size=400,
+        view_size=32,
+        hidden_size=32,
+        layers=2,
+        intermediate_size=64,
+        text_init_std=0.2,
+        vision_hidden_size=32,
+        vision_depth=1,
+        vision_heads=2,
+        vision_intermediate_size=64,
+    )
+    return build_nano([sample.question for sample in questions] + plans, config).eval()
+
+
+@pytest.fixture(scope="session")
+def make_env(questions: list[VQASample]) -> Callable[[], MedicalVQAEnv]:
+    """Makes an environment at the nano policy's view size, three turns long, with zoom and window."""
+    from medvista.envs import MedicalVQAEnv
+
+    return lambda: MedicalVQAEnv(questions, view_size=32, max_turns=3)
+
+
+@pytest.fixture(scope="session")
+def make_collector(make_env: Callable[[], MedicalVQAEnv]) -> Callable[..., RolloutCollector]:
+    """From a policy, and another engine than its own if one is given, to a collector of its episodes."""
+    from medvista.policies import ChatRenderer, TransformersEngine
+    from medvista.rollout import RolloutCollector
+
+    def make(policy: VLMPolicy, engine: Engine | None = None) -> RolloutCollector:
+        return RolloutCollector(make_env, engine or TransformersEngine(policy), ChatRenderer(policy, "Tools: zoom"))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def demonstrations(
+    nano: VLMPolicy, questions: list[VQASample], make_collector: Callable[..., RolloutCollector]
+) -> list[Trajectory]:
+    """The scripted expert's episode of each question."""
+    from medvista.data.expert import ScriptedExpert
+    from medvista.policies import SamplingParams, ScriptedPolicy
+
+    expert = ScriptedExpert()
+    script = ScriptedPolicy(lambda t: expert.plan(t.sample, t.seed)[len(t.turns)], tokenizer=nano.tokenizer)
+    return make_collector(nano, script).collect(questions, SamplingParams(), seeds=range(len(questions)))
+
+
+@pytest.fixture(scope="session")
+def schooled(nano: VLMPolicy, demonstrations: list[Trajectory]) -> VLMPolicy:
+    """A copy of the nano policy that half learned the demonstrations: it calls tools, errs, and rambles."""
+    import torch
+
+    from medvista.functional.losses import negative_log_likelihood
+    from medvista.rollout import TokenBatch
+
+    policy = copy.deepcopy(nano)
+    batch = TokenBatch.from_streams([episode.stream for episode in demonstrations])
+    optimizer = torch.optim.AdamW(policy.parameters(), lr=1e-2)
+    for _ in range(40):
+        loss = negative_log_likelihood(batch.log_probs(policy)[0], batch.loss_mask)
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+    return policy

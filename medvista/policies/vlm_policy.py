@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
@@ -65,7 +66,7 @@ class VLMPolicy(nn.Module):
                 tokenizer=AutoTokenizer.from_pretrained(path),
                 image_processor=AutoImageProcessor.from_pretrained(path),
             )
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, SafetensorError) as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"cannot load a vision-language model from '{path}' ({first_line}); "
