@@ -14,11 +14,15 @@ from experiments.build import Parts
 from experiments.composition import config_hash
 from experiments.stages import StageProgressBar
 from medvista.data.expert import ScriptedExpert
-from medvista.data.phantom_views import labelled_views
-from medvista.data.phantoms import draw_phantom
-from medvista.modules import VisionPretrainingModule
-from medvista.policies import VLMPolicy, build_nano
+from medvista.data.phantom_views import captioned_views, labelled_views
+from medvista.data.phantoms import RENDERER_VERSION, Phantom, draw_phantom
+from medvista.modules import SFTModule, VisionPretrainingModule
+from medvista.policies import ChatRenderer, VLMPolicy, build_nano
+from medvista.policies.scripted import text_completion
+from medvista.rollout import TokenBatch
+from medvista.types import Observation, TokenStream
 
+CAPTION_PROMPT = "Describe the image."
 _PRETRAINING_SEEDS = 50_000_000  # phantoms of no split
 
 
@@ -28,12 +32,14 @@ def base_policy(parts: Parts) -> VLMPolicy:
     if config.policy.path is not None:
         return VLMPolicy.from_pretrained(config.policy.path)
     corpus = list(_corpus(parts))
-    recipe = {"pretrain": config.pretrain, "nano": config.policy.nano, "seed": config.seed, "corpus": corpus}
+    recipe = {"pretrain": config.pretrain, "nano": config.policy.nano, "corpus": corpus, "renderer": RENDERER_VERSION}
     cached = config.cache_dir / f"nano-{config_hash(recipe)}"
     if not (cached / "config.json").exists():
-        policy = build_nano(corpus, config.policy.nano, seed=config.seed)
+        policy = build_nano(corpus, config.policy.nano, seed=config.pretrain.seed)
         if config.pretrain.steps:
             pretrain_vision(parts, policy)
+        if config.pretrain.caption_steps:
+            pretrain_captions(parts, policy)
         policy.save_pretrained(cached)
     return VLMPolicy.from_pretrained(cached)
 
@@ -47,35 +53,69 @@ def pretrain_vision(parts: Parts, policy: VLMPolicy) -> None:
         learning_rate=config.learning_rate,
         total_steps=config.steps,
     )
-    lightning.seed_everything(parts.config.seed, verbose=False)
-    trainer = lightning.Trainer(
+    lightning.seed_everything(config.seed, verbose=False)
+    views = _views(parts, policy, images=config.images, seed=_PRETRAINING_SEEDS)
+    held_out = _views(parts, policy, images=100, seed=_PRETRAINING_SEEDS + config.images)
+    loader = DataLoader(views, batch_size=config.batch_size, shuffle=True, drop_last=True, collate_fn=_collate)
+    held_out_loader = DataLoader(held_out, batch_size=config.batch_size, collate_fn=_collate)
+    _trainer(parts, "vision pre-stage", config.steps).fit(module, loader, held_out_loader)
+
+
+def pretrain_captions(parts: Parts, policy: VLMPolicy) -> None:
+    """Teaches the whole model to say what single views show."""
+    config = parts.config.pretrain
+    expert = parts.config.sft.expert
+    views = captioned_views(
+        _phantoms(parts, config.images, _PRETRAINING_SEEDS),
+        view_size=parts.config.policy.nano.view_size,
+        grid=expert.grid,
+        cells=expert.cells,
+        seed=config.seed,
+    )
+    prompts = ChatRenderer(policy).prompt([Observation(text=CAPTION_PROMPT, images=(v.view,)) for v in views])
+    streams = [
+        TokenStream().append_segment(prompt).append_completion(text_completion(view.caption, policy.tokenizer))
+        for prompt, view in zip(prompts, views, strict=True)
+    ]
+    lightning.seed_everything(config.seed, verbose=False)
+    module = SFTModule(policy, config.caption_optimiser, total_steps=config.caption_steps)
+    loader = DataLoader(
+        streams,  # type: ignore[arg-type]
+        batch_size=config.caption_batch_size,
+        shuffle=True,
+        drop_last=True,
+        collate_fn=TokenBatch.from_streams,
+    )
+    _trainer(parts, "caption pre-stage", config.caption_steps).fit(module, loader)
+
+
+def _trainer(parts: Parts, label: str, steps: int) -> lightning.Trainer:
+    return lightning.Trainer(
         accelerator=parts.config.trainer.accelerator,
         devices=1,
-        max_steps=config.steps,
+        max_steps=steps,
         max_epochs=-1,
         logger=False,
         enable_checkpointing=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         check_val_every_n_epoch=None,
-        val_check_interval=config.steps,
+        val_check_interval=steps,
         gradient_clip_val=1.0,
-        callbacks=[StageProgressBar("vision pre-stage", config.steps)],
+        callbacks=[StageProgressBar(label, steps)],
     )
-    views = _views(parts, policy, images=config.images, seed=_PRETRAINING_SEEDS)
-    held_out = _views(parts, policy, images=100, seed=_PRETRAINING_SEEDS + config.images)
-    loader = DataLoader(views, batch_size=config.batch_size, shuffle=True, drop_last=True, collate_fn=_collate)
-    trainer.fit(module, loader, DataLoader(held_out, batch_size=config.batch_size, collate_fn=_collate))
-    policy.train()
+
+
+def _phantoms(parts: Parts, images: int, seed: int) -> list[Phantom]:
+    two = "comparison" in parts.config.data.families
+    return [draw_phantom(seed + i, nodules=2 if two and i % 2 else 1) for i in range(images)]
 
 
 def _views(parts: Parts, policy: VLMPolicy, *, images: int, seed: int) -> TensorDataset:
     """Patches, grids and token labels of phantom views."""
     nano = parts.config.policy.nano
-    two = "comparison" in parts.config.data.families
-    phantoms = [draw_phantom(seed + i, nodules=2 if two and i % 2 else 1) for i in range(images)]
     views = labelled_views(
-        phantoms,
+        _phantoms(parts, images, seed),
         view_size=nano.view_size,
         tokens=nano.view_size // (2 * nano.patch_size),
         grid=parts.config.sft.expert.grid,
@@ -116,4 +156,5 @@ def _corpus(parts: Parts) -> Iterator[str]:
     for x in numbers:
         for y in numbers:
             yield f"Image 1: Zoom of image 0 at [{x}, {y}, {min(1000, x + 143)}, {min(1000, y + 143)}]."
+    yield from [CAPTION_PROMPT, "A nodule in the left lung at", "A nodule in the right lung at"] * 100
     yield from ["user\n", "assistant\n", "Image 1: Image 0 in the bone window of centre 500, width 2000 HU."] * 200

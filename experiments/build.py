@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+import gymnasium
 import lightning
 import numpy as np
 import torch
+import transformers
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from experiments.config import ExperimentConfig
@@ -21,14 +23,16 @@ from medvista.data.benchmarks import read_benchmark
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import phantom_samples
-from medvista.envs import MedicalVQAEnv
+from medvista.envs import BlankImages, MedicalVQAEnv
+from medvista.parsing import format_action
 from medvista.policies import ChatRenderer, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rewards import RewardFunction
 from medvista.rollout import RolloutCollector
 from medvista.tools import RandomRegions, Toolbox
-from medvista.types import Split, Trajectory, VQASample
+from medvista.types import FinalAnswer, Observation, Split, Trajectory, VQASample
 
-ToolUse = Literal["none", "tools", "random"]  # without tools, with them, or with their boxes moved at random
+# Without tools, with them, with their boxes moved at random, or without tools and with every image blanked.
+ToolUse = Literal["none", "tools", "random", "blind"]
 
 
 @dataclass
@@ -45,8 +49,9 @@ class Parts:
 
     @cached_property
     def train(self) -> list[VQASample]:
-        """The training questions."""
-        return self._samples("train", self.config.data.train_images)
+        """The training questions; SLAKE has one whose answer is empty, from which there is nothing to learn."""
+        samples = self._samples("train", self.config.data.train_images)
+        return [sample for sample in samples if sample.answers[0]]
 
     @cached_property
     def validation(self) -> dict[str, list[VQASample]]:
@@ -67,11 +72,11 @@ class Parts:
         data = self.config.data
         if data.benchmark == PHANTOM:
             return phantom_samples(split, images=images, families=data.families, seed=data.seed)
-        return read_benchmark(data.benchmark, data_root(data.root), split)
+        return read_benchmark(data.benchmark, data_root(data.root), split)[: data.limit or None]
 
     def toolbox(self, use: ToolUse) -> Toolbox:
         """The tools of an arm."""
-        if use == "none":
+        if use in ("none", "blind"):
             return Toolbox([])
         toolbox = Toolbox.from_names(self.config.env.tools)
         return RandomRegions(toolbox) if use == "random" else toolbox
@@ -79,18 +84,30 @@ class Parts:
     def collector(self, policy: VLMPolicy, use: ToolUse, engine: Engine | None = None) -> RolloutCollector:
         """Plays episodes with a policy and the tools of an arm."""
         env = self.config.env
-        toolbox = self.toolbox(use)
-        reward = RewardFunction(self.config.rl.reward)
+        renderer = ChatRenderer(policy, self.toolbox(use).describe(env.prompt))
+        engine = engine or TransformersEngine(policy)
+        return RolloutCollector(self._env_factory(use), engine, renderer, workers=env.workers)
 
-        def make_env() -> MedicalVQAEnv:
-            return MedicalVQAEnv(self.train, toolbox, reward, view_size=env.view_size, max_turns=env.max_turns)
+    def _env_factory(self, use: ToolUse) -> Callable[[], gymnasium.Env[Observation, str]]:
+        env, toolbox, reward = self.config.env, self.toolbox(use), RewardFunction(self.config.rl.reward)
 
-        renderer = ChatRenderer(policy, toolbox.describe(env.prompt))
-        return RolloutCollector(make_env, engine or TransformersEngine(policy), renderer, workers=env.workers)
+        def make_env() -> gymnasium.Env[Observation, str]:
+            made = MedicalVQAEnv(self.train, toolbox, reward, view_size=env.view_size, max_turns=env.max_turns)
+            return BlankImages(made) if use == "blind" else made
+
+        return make_env
 
     def collector_factory(self, use: ToolUse) -> Callable[[VLMPolicy], RolloutCollector]:
         """For datamodules, which meet the policy when training begins."""
         return lambda policy: self.collector(policy, use)
+
+    def answers_collector(self, answers: Mapping[str, str]) -> RolloutCollector:
+        """Plays episodes whose answers are known beforehand, by the id of the question: baselines, scored like all."""
+
+        def script(trajectory: Trajectory) -> str:
+            return format_action(FinalAnswer(text=answers[trajectory.sample.id]))
+
+        return RolloutCollector(self._env_factory("blind"), ScriptedPolicy(script), renderer=None)
 
     def expert_engine(self, policy: VLMPolicy, expert: ScriptedExpert) -> ScriptedPolicy:
         """An engine that writes the expert's turns."""
@@ -140,5 +157,6 @@ def quiet_libraries(threads: int) -> None:
         torch.set_num_threads(threads)
     for name in ("lightning.pytorch", "lightning.fabric", "transformers", "httpx"):
         logging.getLogger(name).setLevel(logging.ERROR)
+    transformers.utils.logging.disable_progress_bar()
     warnings.filterwarnings("ignore", module="lightning")
     warnings.filterwarnings("ignore", category=FutureWarning)

@@ -24,7 +24,8 @@ class DataConfig:
     )
     train_images: int = setting(1600, help="phantom images to train on")
     validation_images: int = setting(48, help="phantom images, or questions of an official set, to validate on")
-    test_images: int = setting(256, help="phantom images to test on; official test splits are always whole")
+    test_images: int = setting(256, help="phantom images to test on; official test splits are whole")
+    limit: int = setting(0, help="questions of each official split, for a trial; 0 takes all")
     seed: int = 0  # of the phantoms; another seed gives other images in every split
 
 
@@ -49,13 +50,21 @@ class PolicyConfig:
 
 @dataclass(kw_only=True)
 class PretrainConfig:
-    """The nano model's pre-stage: its vision tower learns to see (cached, by the hash of all that shapes it)."""
+    """The nano model's pre-stage: it learns to see, then to caption (cached, by the hash of all that shapes it)."""
 
     steps: int = setting(420, help="optimiser steps of the vision pre-stage; 0 skips it")
     images: int = 2000
     crops: int = 5  # crops of each image, beside two overviews
     batch_size: int = 256
     learning_rate: float = 3e-3
+    seed: int = 0  # of the base model; apart from the run's seed, as the weights of a hub model would be
+    caption_steps: int = setting(300, help="optimiser steps of the caption pre-stage; 0 skips it")
+    caption_batch_size: int = 96
+    caption_optimiser: OptimiserConfig = field(
+        default_factory=lambda: OptimiserConfig(
+            learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.05, warmup_steps=20
+        )
+    )
 
 
 @dataclass(kw_only=True)
@@ -92,7 +101,7 @@ class RejectionConfig:
     """Expert iteration: as many generated tokens as RL, in rounds of sampling and fine-tuning on what was right."""
 
     rounds: int = 4
-    epochs: int = 2  # over the kept episodes and the demonstrations, a round
+    epochs: int = 2  # over all kept episodes, a round
 
 
 @dataclass(kw_only=True)

@@ -14,10 +14,12 @@ from experiments.stages import Stages
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import CHANCE
 from medvista.data.trajectories import read_trajectories, write_trajectories
+from medvista.evaluation.baselines import MajorityAnswer, QuestionLookup
 from medvista.evaluation.results import ArmScore, Comparison, Mode, Results, Score
 from medvista.functional.episodes import correct, summarise
 from medvista.functional.statistics import bootstrap_ci, holm, paired_bootstrap_difference, paired_permutation_test
-from medvista.policies import SamplingParams, VLMPolicy
+from medvista.policies import SamplingParams
+from medvista.rollout import RolloutCollector
 from medvista.types import Trajectory, VQASample
 
 
@@ -25,13 +27,27 @@ from medvista.types import Trajectory, VQASample
 class Arm:
     """Which policy meets which tools."""
 
-    stage: str  # whose policy
+    stage: str | None  # whose policy; None: a baseline that is no policy
     tools: ToolUse
     description: str
     oracle: bool = False  # a faultless expert looks, the policy answers
+    baseline: type[MajorityAnswer] | type[QuestionLookup] | None = None  # fitted on train, answers without looking
 
 
 ARMS: Mapping[str, Arm] = {
+    "majority": Arm(
+        stage=None,
+        tools="blind",
+        baseline=MajorityAnswer,
+        description="the most frequent train answer of the question's type",
+    ),
+    "lookup": Arm(
+        stage=None,
+        tools="blind",
+        baseline=QuestionLookup,
+        description="the most frequent train answer to exactly this question",
+    ),
+    "blind": Arm(stage="blind", tools="blind", description="direct with every image blanked, in training as in test"),
     "direct": Arm(stage="direct", tools="none", description="SFT without tools"),
     "direct_rl": Arm(stage="direct_rl", tools="none", description="then the RL budget, without tools"),
     "tools_untrained": Arm(stage="direct", tools="tools", description="the direct policy, offered the tools"),
@@ -46,6 +62,7 @@ ARMS: Mapping[str, Arm] = {
     ),
 }
 NEED_A_LOOK = ("attribute", "yes_no")  # the families that comparisons are about
+UNSEEING = ("blind", "lookup", "majority")
 _BASELINES = (
     "tools_untrained",
     "direct_rl",
@@ -55,6 +72,7 @@ _BASELINES = (
     "direct",
     "tools_random",
     "sft_rl_random",
+    *UNSEEING,
 )
 _TEMPERATURE: Mapping[str, float] = {"greedy": 0.0, "sampled": 1.0}
 
@@ -71,8 +89,7 @@ def play_arms(parts: Parts, stages: Stages) -> Episodes:
         for benchmark, samples in parts.test.items():
             path = config.output_dir / "trajectories" / "test" / f"{benchmark}-{arm}-{mode}.jsonl"
             if not path.exists():
-                policy = stages.policy(ARMS[arm].stage)
-                trajectories = _play(parts, policy, ARMS[arm], samples, _TEMPERATURE[mode])
+                trajectories = _play(parts, stages, ARMS[arm], samples, _TEMPERATURE[mode])
                 partial = path.with_suffix(".partial")
                 write_trajectories(partial, trajectories, images_dir=path.parent / "images")
                 partial.rename(path)  # whole or not there
@@ -81,10 +98,9 @@ def play_arms(parts: Parts, stages: Stages) -> Episodes:
 
 
 def _play(
-    parts: Parts, policy: VLMPolicy, arm: Arm, samples: Sequence[VQASample], temperature: float
+    parts: Parts, stages: Stages, arm: Arm, samples: Sequence[VQASample], temperature: float
 ) -> list[Trajectory]:
-    policy.eval().to(parts.device)
-    collector = parts.collector(policy, arm.tools, parts.oracle_engine(policy) if arm.oracle else None)
+    collector = _collector(parts, stages, arm, samples)
     params = SamplingParams(max_new_tokens=parts.config.max_new_tokens, temperature=temperature)
     size = parts.config.evaluation.batch_size
     played: list[Trajectory] = []
@@ -94,8 +110,20 @@ def _play(
     return played
 
 
+def _collector(parts: Parts, stages: Stages, arm: Arm, samples: Sequence[VQASample]) -> RolloutCollector:
+    if arm.baseline is not None:
+        guesses = arm.baseline.fit(parts.train).predict(samples)
+        return parts.answers_collector({s.id: guess for s, guess in zip(samples, guesses, strict=True)})
+    assert arm.stage is not None
+    policy = stages.policy(arm.stage).eval().to(parts.device)
+    return parts.collector(policy, arm.tools, parts.oracle_engine(policy) if arm.oracle else None)
+
+
 def make_results(parts: Parts, episodes: Episodes, timing: Mapping[str, float], stages: Stages) -> Results:
-    """Scores with intervals clustered by image, and paired tests of ``sft_rl`` against every other arm."""
+    """Scores with intervals clustered by image, and paired tests.
+
+    ``sft_rl`` is compared with every other arm, ``direct`` with those that see nothing.
+    """
     config = parts.config
     arms: dict[str, dict[str, dict[str, ArmScore]]] = {}
     for (arm, benchmark, mode), trajectories in episodes.items():
@@ -106,7 +134,12 @@ def make_results(parts: Parts, episodes: Episodes, timing: Mapping[str, float], 
         experiment=config.experiment,
         seeds=(config.seed,),
         arms=arms,
-        comparisons=compare(episodes, "sft_rl", _BASELINES, config.evaluation.resamples),
+        comparisons=_corrected(
+            [
+                *compare(episodes, "sft_rl", _BASELINES, config.evaluation.resamples),
+                *compare(episodes, "direct", UNSEEING, config.evaluation.resamples),
+            ]
+        ),
         chance=_chance(parts),
         descriptions={arm: ARMS[arm].description for arm in arms if arm in ARMS},
         timing=timing,
@@ -144,7 +177,7 @@ def _score(trajectories: Sequence[Trajectory], resamples: int) -> Score:
 def compare(
     episodes: Episodes, arm: str, baselines: Sequence[str], resamples: int, families: Sequence[str] = NEED_A_LOOK
 ) -> list[Comparison]:
-    """Paired tests of an arm against others, on the questions that need a look, Holm-corrected together."""
+    """Paired tests of an arm against others, on the questions that need a look, not yet corrected."""
     found = []
     for baseline in baselines:
         for (name, benchmark, mode), ours in episodes.items():
@@ -175,7 +208,7 @@ def compare(
                     families=restricted,
                 )
             )
-    return _corrected(found)
+    return found
 
 
 def _corrected(comparisons: list[Comparison]) -> list[Comparison]:

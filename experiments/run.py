@@ -35,6 +35,7 @@ def run_arms(config: ExperimentConfig) -> None:
     from experiments.base import base_policy  # noqa: PLC0415
     from experiments.build import Parts, quiet_libraries  # noqa: PLC0415
     from experiments.evaluate import ARMS, make_results, play_arms  # noqa: PLC0415
+    from experiments.outcomes import Outcomes, write_outcomes  # noqa: PLC0415
     from experiments.stages import Stages  # noqa: PLC0415
     from medvista.evaluation.results import write_results  # noqa: PLC0415
     from medvista.evaluation.tables import format_arms_table, format_comparisons_table  # noqa: PLC0415
@@ -47,11 +48,14 @@ def run_arms(config: ExperimentConfig) -> None:
     stages.policy("base")
     timing = {"base_s": time.perf_counter() - start}
     for arm in config.arms:
-        stages.ensure(ARMS[arm].stage)
+        if (stage := ARMS[arm].stage) is not None:
+            stages.ensure(stage)
     timing |= {f"{_TIMING_NAMES.get(name, name)}_s": record.seconds for name, record in stages.records.items()}
     began = time.perf_counter()
     episodes = play_arms(parts, stages)
     timing |= {"eval_s": time.perf_counter() - began, "total_s": time.perf_counter() - start}
+    outcomes = {(benchmark, arm, mode): Outcomes.of(played) for (arm, benchmark, mode), played in episodes.items()}
+    write_outcomes(config.output_dir / "outcomes.json", outcomes)
     results = make_results(parts, episodes, timing, stages)
     write_results(config.output_dir / "results.json", results)
     report = _report(config, results, episodes)
@@ -118,7 +122,7 @@ def check(config: ExperimentConfig) -> None:
 
     known = (
         "direct", "direct_rl", "tools_untrained", "tools_random", "sft",
-        "sft_longer", "sft_rejection", "sft_rl", "sft_rl_random", "oracle_crop",
+        "sft_longer", "sft_rejection", "sft_rl", "sft_rl_random", "oracle_crop", "majority", "lookup", "blind",
     )  # fmt: skip
     for arm in config.arms:
         if arm not in known:

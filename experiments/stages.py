@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from medvista.data.atomic import replacing
 from medvista.data.expert import ScriptedExpert
 from medvista.data.trajectories import read_trajectories, write_trajectories
 from medvista.datamodules import RolloutDataModule, SFTDataModule
+from medvista.envs import blank_images
 from medvista.functional.episodes import correct
 from medvista.modules import GRPOModule, SFTModule
 from medvista.policies import SamplingParams, VLMPolicy
@@ -207,12 +208,15 @@ class Stages:
         if trainer.interrupted:
             raise KeyboardInterrupt
 
-    def expert_iteration(self, name: str, policy: VLMPolicy, demonstrations: list[Trajectory]) -> StageRecord:
-        """Samples, keeps what was right, fine-tunes on it and the demonstrations, until RL's tokens are spent."""
+    def expert_iteration(self, name: str, policy: VLMPolicy) -> StageRecord:
+        """Samples, keeps what was right, fine-tunes on all that was kept, until RL's tokens are spent.
+
+        Expert iteration as in STaR (arXiv 2203.14465) and ReST-EM (arXiv 2312.06585), continuing from the cold start.
+        """
         budget = self.ensure("sft_rl").generated_tokens
         rejection, sft, rl = self.config.rejection, self.config.sft, self.config.rl
         start = time.perf_counter()
-        kept: list[TokenStream] = self._streams(policy, demonstrations, "tools")
+        kept: list[TokenStream] = []
         spent = episodes = steps = 0
         for round_index in range(rejection.rounds):
             target = budget * (round_index + 1) // rejection.rounds
@@ -264,11 +268,17 @@ class StageProgressBar(TQDMProgressBar):
         bar.disable = True
         return bar
 
-    def on_train_epoch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """Counts optimiser steps of the whole stage, whatever an epoch is."""
-        self.train_progress_bar.reset(self._steps)
-        self.train_progress_bar.initial = 0
-        self.train_progress_bar.set_description(self._stage)
+    def on_train_epoch_start(self, *_: Any) -> None:
+        """Leaves the bar alone: it counts the optimiser steps of the whole stage, whatever an epoch is."""
+        self.train_progress_bar.total = self._steps
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
+        """Moves on to the trainer's step."""
+        self.train_progress_bar.n = trainer.global_step
+        self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
+
+    def on_train_epoch_end(self, *_: Any) -> None:
+        """Leaves the bar alone."""
 
     def get_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
         """Without the version number."""
@@ -285,6 +295,15 @@ def _direct(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
     policy, sft = stages.policy("base"), stages.config.direct
     streams = stages._streams(policy, stages.demonstrations("direct", "none"), "none")
     return stages.train_sft("direct", policy, streams, sft, "none", steps=sft.steps), policy
+
+
+def _blind(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
+    """What ``"direct"`` is, from the same questions with every image blanked: the budget is equal."""
+    policy, sft = stages.policy("base"), stages.config.direct
+    seen = stages.demonstrations("direct", "none")
+    unseen = [replace(trajectory, observation=blank_images(trajectory.observation)) for trajectory in seen]
+    streams = stages._streams(policy, unseen, "blind")
+    return stages.train_sft("blind", policy, streams, sft, "blind", steps=sft.steps), policy
 
 
 def _direct_rl(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
@@ -323,11 +342,12 @@ def _sft_longer(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
 def _sft_rejection(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
     """Expert iteration with RL's reward and as many generated tokens."""
     policy = stages.policy("sft")
-    return stages.expert_iteration("sft_rejection", policy, stages.demonstrations("sft", "tools")), policy
+    return stages.expert_iteration("sft_rejection", policy), policy
 
 
 _STAGES: dict[str, Callable[[Stages], tuple[StageRecord, VLMPolicy]]] = {
     "direct": _direct,
+    "blind": _blind,
     "direct_rl": _direct_rl,
     "sft": _sft,
     "sft_rl": _sft_rl,

@@ -6,11 +6,13 @@ import copy
 import os
 from collections.abc import Callable, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 if TYPE_CHECKING:  # the fixtures import what they need: most tests do without torch and transformers
+    import lightning
+
     from medvista.envs import MedicalVQAEnv
     from medvista.policies import Engine, VLMPolicy
     from medvista.rollout import RolloutCollector
@@ -121,3 +123,22 @@ def schooled(nano: VLMPolicy, demonstrations: list[Trajectory]) -> VLMPolicy:
         loss.backward()
         optimizer.step()
     return policy
+
+
+@pytest.fixture
+def make_trainer(tmp_path: Path) -> Callable[..., lightning.Trainer]:
+    """Makes a silent trainer on the CPU; give it what the test is about (`max_steps`, `callbacks`, ...)."""
+    import lightning
+
+    def make(**options: Any) -> lightning.Trainer:
+        silent = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False}
+        checkpoints = any(isinstance(c, lightning.pytorch.callbacks.Checkpoint) for c in options.get("callbacks", ()))
+        defaults = {
+            "num_sanity_val_steps": 0,
+            "max_epochs": -1,
+            "limit_val_batches": 0,
+            "enable_checkpointing": checkpoints,
+        }
+        return lightning.Trainer(accelerator="cpu", default_root_dir=tmp_path, **silent | defaults | options)
+
+    return make

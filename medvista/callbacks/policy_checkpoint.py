@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from lightning.pytorch.callbacks import ModelCheckpoint
 
@@ -31,3 +32,9 @@ class PolicyCheckpoint(ModelCheckpoint):
                 save_last=True,
                 auto_insert_metric_name=False,
             )
+
+    def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
+        """Renews ``last.ckpt`` where Lightning does not: after a validation that was not the best."""
+        super().on_validation_end(trainer, pl_module)
+        if self.monitor is not None and not self._should_skip_saving_checkpoint(trainer):  # skips what is saved already
+            self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))

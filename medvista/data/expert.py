@@ -24,6 +24,7 @@ class ExpertConfig:
 
     grid: int = 14  # boxes are snapped to a grid of this many cells a side
     cells: int = 2  # side of a box in cells, at least
+    max_zooms: int = 2  # on the first of many regions: an episode has to end
     jitter_share: float = 0.0  # share of boxes moved off their target
     jitter_cells: int = 4  # how far, at most, in each direction
     direct_share: float = 0.0  # share of tool questions answered without looking
@@ -55,22 +56,30 @@ class ScriptedExpert:
             return [ToolCall(name="window", arguments={"preset": "bone"}, thought=WINDOW_THOUGHT)]
         if needs != "zoom":
             return []
-        return [self._zoom(sample, region, rng) for region in sample.regions]
+        return [self._zoom(sample, region, rng) for region in sample.regions[: self.config.max_zooms]]
 
     def _zoom(self, sample: VQASample, region: Region, rng: np.random.Generator) -> ToolCall:
         box: dict[str, Any] = {"bbox_2d": self._box(sample, region.image, region.box, rng)}
         other_image = {"image": region.image} if region.image else {}  # the first is the tool's default
         return ToolCall(name="zoom", arguments=box | other_image, thought=LOOK_THOUGHT)
 
+    def box_around(self, target: Box, size: tuple[int, int]) -> list[int]:
+        """The box of the grid, 0-1000, that is best centred on a target in pixels of an image of that size."""
+        return self._to_model(*self._spans(target, size))
+
+    def _spans(self, target: Box, size: tuple[int, int]) -> tuple[tuple[int, int], tuple[int, int]]:
+        width, height = size
+        return self._span(target[0] / width, target[2] / width), self._span(target[1] / height, target[3] / height)
+
     def _box(self, sample: VQASample, image: int, target: Box, rng: np.random.Generator) -> list[int]:
         """The target on the grid, 0-1000, perhaps moved off it."""
-        width, height = open_image(sample.images[image]).size
-        columns = self._span(target[0] / width, target[2] / width)
-        rows = self._span(target[1] / height, target[3] / height)
+        columns, rows = self._spans(target, open_image(sample.images[image]).size)
         if rng.uniform() < self.config.jitter_share:
             columns, rows = self._shift(columns, rng), self._shift(rows, rng)
-        grid = self.config.grid
-        return [round(1000 * cell / grid) for cell in (columns[0], rows[0], columns[1], rows[1])]
+        return self._to_model(columns, rows)
+
+    def _to_model(self, columns: tuple[int, int], rows: tuple[int, int]) -> list[int]:
+        return [round(1000 * cell / self.config.grid) for cell in (columns[0], rows[0], columns[1], rows[1])]
 
     def _span(self, low: float, high: float) -> tuple[int, int]:
         """The run of cells, of at least the configured number, that is best centred on ``low .. high`` (0-1)."""

@@ -1,8 +1,10 @@
-"""Views of phantoms with a label for every visual token: the dense task on which the nano vision tower is pre-trained.
+"""Views of phantoms with labels and captions: what the nano model is pre-trained on.
 
-A vision tower that starts from noise stays at chance for hundreds of policy updates, so it first learns to *see*: which
-token holds a nodule and where on the expert's grid (overview), its kind (crop), the material of the mass (bone window).
-It never sees a question. A pre-trained hub model needs none of this.
+A model that starts from noise stays at chance for hundreds of policy updates, so it first learns to *see*, in two
+steps. The vision tower learns a label for every visual token: which one holds a nodule and where on the grid (overview),
+its kind (crop), the material of the mass (bone window). Then the whole model learns to *caption* single views: where the
+nodule is, its kind, the material. It meets no question, no tool and no second image; those are the policy's to learn. A
+pre-trained hub model brings such skills along.
 """
 
 from __future__ import annotations
@@ -12,12 +14,55 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from medvista.data.phantoms import KINDS, MATERIALS, SIZE, Phantom
+from medvista.data.expert import ExpertConfig, ScriptedExpert
+from medvista.data.phantoms import KINDS, MATERIALS, SIZE, Nodule, Phantom
 from medvista.imaging import crop, fit
 from medvista.types import MedicalImage, Window
 
 CLASSES = ("nothing", "nodule", *KINDS, *MATERIALS)  # "nodule": on an overview, where its kind cannot be read
 BONE_WINDOW = Window(centre=500.0, width=2000.0)
+
+
+@dataclass(frozen=True, kw_only=True, eq=False)
+class CaptionedView:
+    """A view and what is to be said of it."""
+
+    view: MedicalImage  # as the policy sees it
+    caption: str
+
+
+def captioned_views(
+    phantoms: Sequence[Phantom], *, view_size: int, grid: int, cells: int, seed: int
+) -> list[CaptionedView]:
+    """An overview (once a nodule), a crop and a bone-window view of each phantom, with captions.
+
+    Args:
+        phantoms: what to look at.
+        view_size: side of a view in pixels.
+        grid: cells along a side of the grid that boxes are snapped to.
+        cells: side of a box in cells.
+        seed: of the crops' places.
+    """
+    rng = np.random.default_rng(seed)
+    expert = ScriptedExpert(ExpertConfig(grid=grid, cells=cells))
+    views = []
+    for phantom in phantoms:
+        overview = fit(phantom.image, view_size)
+        for nodule in phantom.nodules:
+            box = expert.box_around(nodule.box, phantom.image.size)
+            views.append(CaptionedView(view=overview, caption=f"A nodule in the {nodule.side} lung at {box}."))
+        part, nodule = _random_crop(phantom, cells * SIZE // grid, rng)
+        views.append(CaptionedView(view=fit(part, view_size), caption=f"It is {nodule.kind}."))
+        bone = fit(replace(phantom.image, window=BONE_WINDOW), view_size)
+        views.append(CaptionedView(view=bone, caption=f"It is {phantom.material}."))
+    return views
+
+
+def _random_crop(phantom: Phantom, side: int, rng: np.random.Generator) -> tuple[MedicalImage, Nodule]:
+    """A square crop that holds a nodule somewhere."""
+    nodule = phantom.nodules[rng.integers(len(phantom.nodules))]
+    left, top = (int(min(max(c - side * rng.uniform(0.15, 0.85), 0), SIZE - side)) for c in nodule.centre)
+    return crop(phantom.image, (left, top, left + side, top + side)), nodule
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

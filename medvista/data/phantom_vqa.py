@@ -3,7 +3,7 @@
 ==============  ======================================  ==================================================
 family          question                                needs
 ==============  ======================================  ==================================================
-``attribute``   What kind is the nodule?                one zoom (four kinds, chance 0.25)
+``attribute``   What kind is the nodule?                one zoom (three kinds, chance 1/3)
 ``yes_no``      Is the nodule cavitary?                 one zoom (balanced, chance 0.5)
 ``side``        Which lung is the nodule in?            no tool: when to call (chance 0.5)
 ``density``     What is the bright mass made of?        the window tool: which to call (chance 1/3)

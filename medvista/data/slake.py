@@ -115,6 +115,7 @@ def _sample(row: Fields, split: Split, folder: Path, boxes: tuple[Region, ...]) 
     image_name = row.read("img_name", str)
     question, answer = row.read("question", str).strip(), row.read("answer", str).strip()
     closed = row.read("answer_type", str).strip().upper() == "CLOSED"
+    regions = evidence(question, answer, boxes)
     return VQASample(
         id=str(row.read("qid", int)),
         benchmark="slake",
@@ -124,8 +125,12 @@ def _sample(row: Fields, split: Split, folder: Path, boxes: tuple[Region, ...]) 
         images=(existing(folder / "imgs" / image_name),),
         group_id=str(Path(image_name).parent),
         answer_type="closed" if closed else "open",
-        regions=evidence(question, answer, boxes),
+        regions=regions,
         metadata=MappingProxyType(
-            {"family": "closed" if closed else "open", **{key: row.get(key, str, "") for key in _SLICES}}
+            {
+                "family": "closed" if closed else "open",
+                "needs": "zoom" if regions else "none",  # what a scripted expert does
+                **{key: row.get(key, str, "") for key in _SLICES},
+            }
         ),
     )

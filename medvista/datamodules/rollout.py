@@ -15,7 +15,7 @@ from medvista.data.sampler import ResumableSampler
 from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
 from medvista.functional.advantages import zero_variance
 from medvista.policies.engine import SamplingParams
-from medvista.rollout.experience import ExperienceBatch
+from medvista.rollout import ExperienceBatch, rollout_statistics
 from medvista.types import TrajectoryGroup, VQASample
 
 
@@ -122,13 +122,15 @@ class RolloutDataModule(RolloutValidationDataModule):
                 break
         seconds = time.perf_counter() - start
         played = useful + useless
-        tokens = sum(sum(t.stream.loss_mask) for group in played for t in group.trajectories)
-        self.episodes += len(played) * self.group_size
+        episodes = [trajectory for group in played for trajectory in group.trajectories]
+        tokens = sum(sum(trajectory.stream.loss_mask) for trajectory in episodes)
+        self.episodes += len(episodes)
         self.generated_tokens += tokens
-        stats = {
+        # Of every episode played: the groups kept below are those that are neither all right nor all wrong.
+        stats = rollout_statistics(episodes) | {
             "rollout/seconds": seconds,
             "rollout/zero_variance_share": len(useless) / len(played),
-            "rollout/episodes": float(len(played) * self.group_size),
+            "rollout/episodes": float(len(episodes)),
             "rollout/generated_tokens": float(tokens),
         }
         # Groups without variance have no advantage and teach nothing; one stays where no other is left, so that every

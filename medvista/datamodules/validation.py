@@ -75,13 +75,14 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
     def rollout_mode(self) -> Iterator[None]:
         """No gradient, evaluation mode, the trainer's precision: Lightning's hook runs outside all three."""
         module = self.trainer.lightning_module  # type: ignore[union-attr]
-        was_training = module.training
+        modes = {part: part.training for part in module.modules()}  # a frozen part may be in evaluation mode throughout
         module.eval()
         try:
             with torch.no_grad(), self.trainer.precision_plugin.forward_context():  # type: ignore[union-attr]
                 yield
         finally:
-            module.train(was_training)
+            for part, mode in modes.items():
+                part.training = mode
 
     def _validation_loader(self, samples: Sequence[VQASample]) -> DataLoader[SampleBatch]:
         if self.trainer is not None and self.trainer.world_size > 1:

@@ -11,12 +11,11 @@ import torch
 from torch import Tensor
 
 from medvista.functional.advantages import broadcast_to_tokens
-from medvista.functional.episodes import summarise
 from medvista.functional.kl import kl_estimate
 from medvista.functional.losses import SURROGATES, Aggregation, aggregate
 from medvista.modules.optimisation import OptimiserConfig, configure
 from medvista.policies.vlm_policy import VLMPolicy
-from medvista.rollout.experience import ExperienceBatch
+from medvista.rollout import ExperienceBatch, rollout_statistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -129,12 +128,10 @@ class GRPOModule(lightning.LightningModule):
 
     def _log_rollouts(self, batch: ExperienceBatch) -> None:
         """What the episodes of this update showed."""
-        shown = {f"rollout/{name}": value for name, value in summarise(batch.trajectories).items()}
-        rewards = [trajectory.reward for trajectory in batch.trajectories if trajectory.reward]
-        for term in rewards[0].terms if rewards else ():
-            shown[f"reward/{term}"] = sum(reward.terms[term] for reward in rewards) / len(rewards)
+        # The batch's own statistics count all episodes played, also those of groups that were left out of it.
+        shown = {**rollout_statistics(batch.trajectories), **(batch.stats or {})}
         shown["rollout/stream_tokens"] = float(batch.attention_mask.sum()) / len(batch)
-        self.log_dict({**shown, **(batch.stats or {})}, batch_size=len(batch))
+        self.log_dict(shown, batch_size=len(batch))
         self.log_dict(
             {name: shown[f"rollout/{name}"] for name in ("accuracy", "tool_rate")},
             prog_bar=True,

@@ -25,11 +25,11 @@ class OptimiserConfig:
 
 def configure(policy: VLMPolicy, config: OptimiserConfig, total_steps: int) -> dict[str, Any]:
     """Optimiser and per-step scheduler in Lightning's form; freezes what has no learning rate."""
-    vision = set(policy.vision_tower.parameters())
-    for parameter in vision:
-        parameter.requires_grad_(config.vision_learning_rate > 0)
+    # A list, for its order: the optimiser's state is saved by position, and a set's order differs from run to run.
+    vision = list(policy.vision_tower.requires_grad_(config.vision_learning_rate > 0).parameters())
+    in_vision = {id(parameter) for parameter in vision}
     groups = [
-        {"params": [p for p in policy.parameters() if p not in vision], "lr": config.learning_rate},
+        {"params": [p for p in policy.parameters() if id(p) not in in_vision], "lr": config.learning_rate},
         {"params": [p for p in vision if p.requires_grad], "lr": config.vision_learning_rate},
     ]
     optimizer = torch.optim.AdamW(

@@ -50,6 +50,7 @@ def test_a_row_becomes_a_sample(tmp_path: Path) -> None:
     assert sample.regions == (Region(box=(148, 142, 194, 174), label="Left Kidney"),)  # x, y, w, h -> x1, y1, x2, y2
     assert sample.metadata == {
         "family": "closed",
+        "needs": "zoom",
         "content_type": "Size",
         "location": "Abdomen",
         "modality": "MRI",

@@ -1,0 +1,161 @@
+"""A claim over seeds and teachers: independent runs, then one table with intervals over seeds and images."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+from tqdm import tqdm
+
+from experiments.config import ClaimConfig, ExperimentConfig
+from experiments.evaluate import ARMS, NEED_A_LOOK
+from experiments.outcomes import Outcomes, read_outcomes
+from medvista.data.phantom_vqa import BENCHMARK, CHANCE
+from medvista.errors import UserError
+from medvista.evaluation.report import write_report
+from medvista.evaluation.results import ArmScore, Comparison, Mode, Results, write_results
+from medvista.evaluation.tables import format_arms_table, format_comparisons_table
+from medvista.functional.statistics import bootstrap_ci, hierarchical_bootstrap_difference, holm, paired_permutation_test
+
+_WITHOUT_TEACHER = ("direct", "direct_rl", "tools_untrained")  # the same for every teacher, so run once a seed
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """One run of the claim."""
+
+    teacher: str
+    seed: int
+    folder: Path
+    arms: tuple[str, ...]
+    overrides: tuple[str, ...]
+
+    @property
+    def command(self) -> list[str]:
+        """What a person would type to get the same run."""
+        own = [f"seed={self.seed}", f"output_dir={self.folder}", f"arms=[{','.join(self.arms)}]", "resume=true"]
+        return [sys.executable, "-m", "experiments.run", *self.overrides, *own]
+
+
+def run_claim(config: ExperimentConfig) -> None:
+    """Runs what is missing, `workers` runs at a time, then compares arms over all of them."""
+    assert config.claim is not None
+    parts = list(claim_parts(config, config.claim))
+    missing = [part for part in parts if not (part.folder / "results.json").exists()]
+    start = time.perf_counter()
+    with ThreadPoolExecutor(config.claim.workers) as pool, tqdm(total=len(parts), unit="run") as bar:
+        bar.update(len(parts) - len(missing))
+        for _ in pool.map(_run_part, missing):
+            bar.update()
+    results = claim_results(config, parts)
+    write_results(config.output_dir / "results.json", replace(results, timing={"total_s": time.perf_counter() - start}))
+    write_report(config.output_dir / "report.html", results, {}, {})
+    print(f"\n{format_arms_table(results)}\n\n{format_comparisons_table(results)}\n\n{config.output_dir / 'report.html'}")
+
+
+def claim_parts(config: ExperimentConfig, claim: ClaimConfig) -> Iterator[Part]:
+    """One run a seed and teacher; arms that no teacher touches run with the first teacher only."""
+    for seed in claim.seeds:
+        for index, (teacher, overrides) in enumerate(claim.teachers.items()):
+            arms = [arm for arm in config.arms if index == 0 or arm not in _WITHOUT_TEACHER]
+            yield Part(
+                teacher=teacher,
+                seed=seed,
+                folder=config.output_dir / teacher / f"seed-{seed}",
+                arms=tuple(arms),
+                overrides=(f"experiment={claim.experiment}", f"cache_dir={config.cache_dir}", *overrides),
+            )
+
+
+def _run_part(part: Part) -> None:
+    part.folder.mkdir(parents=True, exist_ok=True)
+    with (part.folder / "log.txt").open("a") as log:
+        done = subprocess.run(part.command, stdout=log, stderr=subprocess.STDOUT, check=False)
+    if done.returncode:
+        raise UserError(
+            f"the run of teacher {part.teacher}, seed {part.seed} stopped with code {done.returncode}; "
+            f"see {part.folder / 'log.txt'}, mend it and go on with resume=true."
+        )
+
+
+def claim_results(config: ExperimentConfig, parts: Sequence[Part]) -> Results:
+    """Pools the questions that need a look over seeds; arms are named ``<arm> / <teacher>``."""
+    claim = config.claim
+    assert claim is not None
+    outcomes = {
+        (part.teacher, arm, mode): [] for part in parts for arm in part.arms for mode in config.evaluation.modes
+    }
+    for part in parts:
+        read = read_outcomes(part.folder / "outcomes.json")
+        for arm in part.arms:
+            for mode in config.evaluation.modes:
+                outcomes[part.teacher, arm, mode].append(read[BENCHMARK, arm, mode].restricted(NEED_A_LOOK))
+    arms: dict[str, dict[str, dict[str, ArmScore]]] = {}
+    for (teacher, arm, mode), runs in outcomes.items():
+        arms.setdefault(_name(arm, teacher), {}).setdefault(BENCHMARK, {})[mode] = _pooled(runs, claim.seeds)
+    return Results(
+        experiment=config.experiment,
+        seeds=tuple(claim.seeds),
+        arms=arms,
+        comparisons=_comparisons(config, claim, outcomes),
+        chance={BENCHMARK: {"all": float(np.mean([CHANCE[family] for family in NEED_A_LOOK]))}},
+        descriptions={_name(arm, t): ARMS[arm].description for t, arm, _ in outcomes},
+    )
+
+
+def _name(arm: str, teacher: str) -> str:
+    return arm if arm in _WITHOUT_TEACHER else f"{arm} / {teacher}"
+
+
+def _pooled(runs: Sequence[Outcomes], seeds: Sequence[int]) -> ArmScore:
+    correct_SN = np.array([run.correct for run in runs], dtype=float)
+    # Questions about one image, whatever the seed, stand or fall together.
+    interval = bootstrap_ci(correct_SN.ravel(), list(runs[0].groups) * len(runs))
+    return ArmScore(
+        n=correct_SN.size,
+        accuracy=float(correct_SN.mean()),
+        ci95=(interval.low, interval.high),
+        per_seed={str(seed): float(row.mean()) for seed, row in zip(seeds, correct_SN, strict=True)},
+    )
+
+
+def _comparisons(
+    config: ExperimentConfig, claim: ClaimConfig, outcomes: dict[tuple[str, str, str], list[Outcomes]]
+) -> list[Comparison]:
+    """``sft_rl`` against each other arm, paired by seed and question."""
+    first = next(iter(claim.teachers))
+    found = []
+    for mode in config.evaluation.modes:
+        for teacher in claim.teachers:
+            ours = outcomes[teacher, "sft_rl", mode]
+            for arm in (a for a in config.arms if a != "sft_rl"):
+                theirs = outcomes[first if arm in _WITHOUT_TEACHER else teacher, arm, mode]
+                found.append(_comparison(ours, theirs, (teacher, arm, mode)))
+    corrected = holm([c.p_value for c in found])
+    return [replace(c, p_holm=p) for c, p in zip(found, corrected, strict=True)]
+
+
+def _comparison(ours: Sequence[Outcomes], theirs: Sequence[Outcomes], names: tuple[str, str, str]) -> Comparison:
+    teacher, arm, mode = names
+    a_SN, b_SN = (np.array([run.correct for run in runs], dtype=float) for runs in (ours, theirs))
+    groups = ours[0].groups
+    gap = hierarchical_bootstrap_difference(a_SN, b_SN, groups)
+    return Comparison(
+        benchmark=BENCHMARK,
+        arm=_name("sft_rl", teacher),
+        baseline=_name(arm, teacher),
+        mode=cast(Mode, mode),
+        difference=gap.difference,
+        ci95=(gap.low, gap.high),
+        p_value=paired_permutation_test(a_SN.ravel(), b_SN.ravel(), list(groups) * len(a_SN)),
+        n=a_SN.size,
+        test="clustered_permutation",
+        families=NEED_A_LOOK,
+    )
