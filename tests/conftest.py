@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Generator
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -74,23 +75,32 @@ def nano(questions: list[VQASample]) -> VLMPolicy:
 
 
 @pytest.fixture(scope="session")
-def make_env(questions: list[VQASample]) -> Callable[[], MedicalVQAEnv]:
+def make_env(questions: list[VQASample]) -> Callable[..., MedicalVQAEnv]:
     """Makes an environment at the nano policy's view size, three turns long, with zoom and window."""
     from medvista.envs import MedicalVQAEnv
 
-    return lambda: MedicalVQAEnv(questions, view_size=32, max_turns=3)
+    return lambda **options: MedicalVQAEnv(questions, view_size=32, max_turns=3, **options)
 
 
 @pytest.fixture(scope="session")
-def make_collector(make_env: Callable[[], MedicalVQAEnv]) -> Callable[..., RolloutCollector]:
-    """From a policy, and another engine than its own if one is given, to a collector of its episodes."""
+def make_collector(make_env: Callable[..., MedicalVQAEnv]) -> Callable[..., RolloutCollector]:
+    """From a policy, another engine than its own and another reward than accuracy, to a collector of its episodes."""
     from medvista.policies import ChatRenderer, TransformersEngine
     from medvista.rollout import RolloutCollector
 
-    def make(policy: VLMPolicy, engine: Engine | None = None) -> RolloutCollector:
-        return RolloutCollector(make_env, engine or TransformersEngine(policy), ChatRenderer(policy, "Tools: zoom"))
+    def make(policy: VLMPolicy, engine: Engine | None = None, **env_options: Any) -> RolloutCollector:
+        renderer = ChatRenderer(policy, "Tools: zoom")
+        return RolloutCollector(partial(make_env, **env_options), engine or TransformersEngine(policy), renderer)
 
     return make
+
+
+@pytest.fixture(scope="session")
+def always_uneven(make_collector: Callable[..., RolloutCollector]) -> Callable[[VLMPolicy], RolloutCollector]:
+    """Makes collectors whose reward is drawn by lot, so that every update has something to learn."""
+    from medvista.types import Reward
+
+    return partial(make_collector, reward_fn=lambda t: Reward(total=t.seed % 97 / 97, terms={}))
 
 
 @pytest.fixture(scope="session")

@@ -27,7 +27,10 @@ class Stages:
     """Makes the parts of a fresh run of each stage."""
 
     def __init__(
-        self, questions: list[VQASample], demonstrations: list[Trajectory], make: Callable[..., RolloutCollector]
+        self,
+        questions: list[VQASample],
+        demonstrations: list[Trajectory],
+        make: Callable[[VLMPolicy], RolloutCollector],
     ) -> None:
         self.questions, self.make = questions, make
         self.streams = [episode.stream for episode in demonstrations]
@@ -40,9 +43,7 @@ class Stages:
     def grpo(self, policy: VLMPolicy, minibatches: int = 1) -> tuple[Any, Any, list[lightning.Callback]]:
         config = GRPOConfig(minibatches=minibatches)
         module = GRPOModule(copy.deepcopy(policy), config, OPTIMISER, total_steps=4 * minibatches)
-        data = RolloutDataModule(
-            self.questions, self.make, {}, prompts=3, group_size=3, updates=4, max_new_tokens=16, refill_rounds=1
-        )
+        data = RolloutDataModule(self.questions, self.make, {}, prompts=3, group_size=3, updates=4, max_new_tokens=16)
         return module, data, [ReferenceKL()]
 
     def grpo_in_minibatches(self, policy: VLMPolicy) -> tuple[Any, Any, list[lightning.Callback]]:
@@ -51,9 +52,9 @@ class Stages:
 
 @pytest.fixture
 def stages(
-    questions: list[VQASample], demonstrations: list[Trajectory], make_collector: Callable[..., RolloutCollector]
+    questions: list[VQASample], demonstrations: list[Trajectory], always_uneven: Callable[[VLMPolicy], RolloutCollector]
 ) -> Stages:
-    return Stages(questions, demonstrations, make_collector)
+    return Stages(questions, demonstrations, always_uneven)
 
 
 @pytest.mark.parametrize(("stage", "steps"), [("sft", 1), ("grpo", 1), ("grpo_in_minibatches", 2)])

@@ -32,7 +32,7 @@ class Divergences(lightning.Callback):
 @pytest.fixture
 def fit(
     questions: list[VQASample],
-    make_collector: Callable[..., RolloutCollector],
+    always_uneven: Callable[[VLMPolicy], RolloutCollector],
     make_trainer: Callable[..., lightning.Trainer],
     tmp_path: Path,
 ) -> Callable[..., tuple[list[float], ReferenceKL]]:
@@ -48,7 +48,7 @@ def fit(
         )
         data = RolloutDataModule(
             questions,
-            make_collector,
+            always_uneven,
             {},
             prompts=3,
             group_size=3,

@@ -72,13 +72,13 @@ def fit(
 def test_every_batch_is_played_by_the_weights_it_updates(
     schooled: VLMPolicy,
     questions: list[VQASample],
-    make_collector: MakeCollector,
+    always_uneven: MakeCollector,
     make_trainer: MakeTrainer,
     minibatches: int,
 ) -> None:
     watch = Watch()
     trainer = make_trainer(max_steps=3 * minibatches, callbacks=[watch])
-    module = fit(trainer, schooled, datamodule(make_collector, questions), minibatches=minibatches)
+    module = fit(trainer, schooled, datamodule(always_uneven, questions), minibatches=minibatches)
     assert watch.global_steps == [0, minibatches, 2 * minibatches]
     versions = [{trajectory.policy_version for trajectory in batch.trajectories} for batch in watch.batches]
     assert versions == [{step} for step in watch.global_steps]
@@ -89,14 +89,14 @@ def test_every_batch_is_played_by_the_weights_it_updates(
 
 
 def test_the_same_seed_plays_the_same_episodes_and_another_one_others(
-    schooled: VLMPolicy, questions: list[VQASample], make_collector: MakeCollector, make_trainer: MakeTrainer
+    schooled: VLMPolicy, questions: list[VQASample], always_uneven: MakeCollector, make_trainer: MakeTrainer
 ) -> None:
     runs = []
     for seed in (5, 5, 6):
         fit(
             make_trainer(max_steps=2, callbacks=[watch := Watch()]),
             schooled,
-            datamodule(make_collector, questions, seed=seed),
+            datamodule(always_uneven, questions, seed=seed),
         )
         runs.append(watch.played)
     assert runs[0] == runs[1]
@@ -115,18 +115,18 @@ def test_every_episode_of_a_run_has_its_own_seed_even_where_a_batch_holds_a_ques
 
 
 def test_a_loaded_state_goes_on_with_the_next_questions(
-    schooled: VLMPolicy, questions: list[VQASample], make_collector: MakeCollector, make_trainer: MakeTrainer
+    schooled: VLMPolicy, questions: list[VQASample], always_uneven: MakeCollector, make_trainer: MakeTrainer
 ) -> None:
     whole, first, second = Watch(), Watch(), Watch()
     fit(
         make_trainer(max_steps=4, callbacks=[whole]),
         schooled,
-        datamodule(make_collector, questions),
+        datamodule(always_uneven, questions),
         learning_rate=1e-12,
     )
-    before = datamodule(make_collector, questions)
+    before = datamodule(always_uneven, questions)
     fit(make_trainer(max_steps=2, callbacks=[first]), schooled, before, learning_rate=1e-12)
-    after = datamodule(make_collector, questions)
+    after = datamodule(always_uneven, questions)
     after.load_state_dict(before.state_dict())
     fit(make_trainer(max_steps=2, callbacks=[second]), schooled, after, learning_rate=1e-12)
     assert first.played + second.played == whole.played
