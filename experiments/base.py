@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from experiments.build import Parts
 from experiments.composition import config_hash
-from experiments.stages import StageProgressBar
+from experiments.progress import StageProgressBar
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_views import captioned_views, labelled_views
 from medvista.data.phantoms import RENDERER_VERSION, Phantom, draw_phantom
@@ -79,7 +79,7 @@ def pretrain_captions(parts: Parts, policy: VLMPolicy) -> None:
     ]
     lightning.seed_everything(config.seed, verbose=False)
     module = SFTModule(policy, config.caption_optimiser, total_steps=config.caption_steps)
-    loader = DataLoader(
+    loader: DataLoader[TokenBatch] = DataLoader(
         streams,  # type: ignore[arg-type]
         batch_size=config.caption_batch_size,
         shuffle=True,

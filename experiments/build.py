@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import gymnasium
 import lightning
@@ -17,6 +17,7 @@ import torch
 import transformers
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
+from experiments.arms import ToolUse
 from experiments.config import ExperimentConfig
 from medvista.data.benchmark_files import data_root
 from medvista.data.benchmarks import read_benchmark
@@ -30,9 +31,6 @@ from medvista.rewards import RewardFunction
 from medvista.rollout import RolloutCollector
 from medvista.tools import RandomRegions, Toolbox
 from medvista.types import FinalAnswer, Observation, Split, Trajectory, VQASample
-
-# Without tools, with them, with their boxes moved at random, or without tools and with every image blanked.
-ToolUse = Literal["none", "tools", "random", "blind"]
 
 
 @dataclass

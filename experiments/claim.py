@@ -14,15 +14,21 @@ from typing import cast
 import numpy as np
 from tqdm import tqdm
 
+from experiments.arms import ARMS, NEED_A_LOOK
 from experiments.config import ClaimConfig, ExperimentConfig
-from experiments.evaluate import ARMS, NEED_A_LOOK
+from experiments.folder import prepare_folder
 from experiments.outcomes import Outcomes, read_outcomes
 from medvista.data.phantom_vqa import BENCHMARK, CHANCE
 from medvista.errors import UserError
 from medvista.evaluation.report import write_report
 from medvista.evaluation.results import ArmScore, Comparison, Mode, Results, write_results
 from medvista.evaluation.tables import format_arms_table, format_comparisons_table
-from medvista.functional.statistics import bootstrap_ci, hierarchical_bootstrap_difference, holm, paired_permutation_test
+from medvista.functional.statistics import (
+    bootstrap_ci,
+    hierarchical_bootstrap_difference,
+    holm,
+    paired_permutation_test,
+)
 
 _WITHOUT_TEACHER = ("direct", "direct_rl", "tools_untrained")  # the same for every teacher, so run once a seed
 
@@ -47,6 +53,7 @@ class Part:
 def run_claim(config: ExperimentConfig) -> None:
     """Runs what is missing, `workers` runs at a time, then compares arms over all of them."""
     assert config.claim is not None
+    prepare_folder(config)
     parts = list(claim_parts(config, config.claim))
     missing = [part for part in parts if not (part.folder / "results.json").exists()]
     start = time.perf_counter()
@@ -57,7 +64,8 @@ def run_claim(config: ExperimentConfig) -> None:
     results = claim_results(config, parts)
     write_results(config.output_dir / "results.json", replace(results, timing={"total_s": time.perf_counter() - start}))
     write_report(config.output_dir / "report.html", results, {}, {})
-    print(f"\n{format_arms_table(results)}\n\n{format_comparisons_table(results)}\n\n{config.output_dir / 'report.html'}")
+    print(f"\n{format_arms_table(results)}\n\n{format_comparisons_table(results)}")
+    print(f"\n{config.output_dir / 'report.html'}")
 
 
 def claim_parts(config: ExperimentConfig, claim: ClaimConfig) -> Iterator[Part]:
@@ -89,14 +97,14 @@ def claim_results(config: ExperimentConfig, parts: Sequence[Part]) -> Results:
     """Pools the questions that need a look over seeds; arms are named ``<arm> / <teacher>``."""
     claim = config.claim
     assert claim is not None
-    outcomes = {
+    outcomes: dict[tuple[str, str, str], list[Outcomes]] = {
         (part.teacher, arm, mode): [] for part in parts for arm in part.arms for mode in config.evaluation.modes
     }
     for part in parts:
         read = read_outcomes(part.folder / "outcomes.json")
         for arm in part.arms:
             for mode in config.evaluation.modes:
-                outcomes[part.teacher, arm, mode].append(read[BENCHMARK, arm, mode].restricted(NEED_A_LOOK))
+                outcomes[part.teacher, arm, mode].append(read[BENCHMARK, arm, cast(Mode, mode)].restricted(NEED_A_LOOK))
     arms: dict[str, dict[str, dict[str, ArmScore]]] = {}
     for (teacher, arm, mode), runs in outcomes.items():
         arms.setdefault(_name(arm, teacher), {}).setdefault(BENCHMARK, {})[mode] = _pooled(runs, claim.seeds)

@@ -7,10 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.schema import setting
-from medvista.data.expert import ExpertConfig
-from medvista.modules.grpo import GRPOConfig
-from medvista.modules.optimisation import OptimiserConfig
-from medvista.policies.nano import NanoConfig
+from medvista.settings import ExpertConfig, GRPOConfig, NanoConfig, OptimiserConfig
 
 
 @dataclass(kw_only=True)
@@ -123,7 +120,7 @@ class TrainerConfig:
     strategy: str = setting("auto", help="ddp, fsdp, ... as Lightning names them")
     precision: str = setting("32-true", help="bf16-mixed, ... as Lightning names them")
     threads: int = setting(0, help="CPU threads; 0 leaves the choice to torch")
-    checkpoint_every: int = 10  # updates between two checkpoints
+    checkpoint_every: int = 10  # optimiser steps (SFT) or updates (RL) between two checkpoints
     validate_every: int = 25  # optimiser steps (SFT) or updates (RL) between two validations
 
 

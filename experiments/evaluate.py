@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 import numpy as np
 from tqdm import tqdm
 
-from experiments.build import Parts, ToolUse
+from experiments.arms import ARMS, NEED_A_LOOK, UNSEEING, Arm
+from experiments.build import Parts
 from experiments.stages import Stages
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import CHANCE
@@ -22,47 +23,6 @@ from medvista.policies import SamplingParams
 from medvista.rollout import RolloutCollector
 from medvista.types import Trajectory, VQASample
 
-
-@dataclass(frozen=True, kw_only=True)
-class Arm:
-    """Which policy meets which tools."""
-
-    stage: str | None  # whose policy; None: a baseline that is no policy
-    tools: ToolUse
-    description: str
-    oracle: bool = False  # a faultless expert looks, the policy answers
-    baseline: type[MajorityAnswer] | type[QuestionLookup] | None = None  # fitted on train, answers without looking
-
-
-ARMS: Mapping[str, Arm] = {
-    "majority": Arm(
-        stage=None,
-        tools="blind",
-        baseline=MajorityAnswer,
-        description="the most frequent train answer of the question's type",
-    ),
-    "lookup": Arm(
-        stage=None,
-        tools="blind",
-        baseline=QuestionLookup,
-        description="the most frequent train answer to exactly this question",
-    ),
-    "blind": Arm(stage="blind", tools="blind", description="direct with every image blanked, in training as in test"),
-    "direct": Arm(stage="direct", tools="none", description="SFT without tools"),
-    "direct_rl": Arm(stage="direct_rl", tools="none", description="then the RL budget, without tools"),
-    "tools_untrained": Arm(stage="direct", tools="tools", description="the direct policy, offered the tools"),
-    "tools_random": Arm(stage="sft", tools="random", description="the SFT policy, its calls run on random boxes"),
-    "sft": Arm(stage="sft", tools="tools", description="SFT on tool-use demonstrations (cold start)"),
-    "sft_longer": Arm(stage="sft_longer", tools="tools", description="RL's wall time spent on more SFT"),
-    "sft_rejection": Arm(stage="sft_rejection", tools="tools", description="expert iteration with RL's tokens"),
-    "sft_rl": Arm(stage="sft_rl", tools="tools", description="cold start, then RL in the environment"),
-    "sft_rl_random": Arm(stage="sft_rl", tools="random", description="the RL policy, its calls run on random boxes"),
-    "oracle_crop": Arm(
-        stage="sft_rl", tools="tools", oracle=True, description="the RL policy, shown what an expert looks at (ceiling)"
-    ),
-}
-NEED_A_LOOK = ("attribute", "yes_no")  # the families that comparisons are about
-UNSEEING = ("blind", "lookup", "majority")
 _BASELINES = (
     "tools_untrained",
     "direct_rl",
@@ -74,6 +34,10 @@ _BASELINES = (
     "sft_rl_random",
     *UNSEEING,
 )
+_FITTED: Mapping[str, type[MajorityAnswer] | type[QuestionLookup]] = {
+    "majority": MajorityAnswer,
+    "lookup": QuestionLookup,
+}
 _TEMPERATURE: Mapping[str, float] = {"greedy": 0.0, "sampled": 1.0}
 
 Episodes = dict[tuple[str, str, Mode], list[Trajectory]]  # arm, benchmark, mode
@@ -91,15 +55,14 @@ def play_arms(parts: Parts, stages: Stages) -> Episodes:
             if not path.exists():
                 trajectories = _play(parts, stages, ARMS[arm], samples, _TEMPERATURE[mode])
                 partial = path.with_suffix(".partial")
-                write_trajectories(partial, trajectories, images_dir=path.parent / "images")
+                # With tokens: how many were sampled is among what is read back.
+                write_trajectories(partial, trajectories, images_dir=path.parent / "images", tokens=True)
                 partial.rename(path)  # whole or not there
-            played[arm, benchmark, mode] = list(read_trajectories(path))  # type: ignore[index]
+            played[arm, benchmark, mode] = list(read_trajectories(path))
     return played
 
 
-def _play(
-    parts: Parts, stages: Stages, arm: Arm, samples: Sequence[VQASample], temperature: float
-) -> list[Trajectory]:
+def _play(parts: Parts, stages: Stages, arm: Arm, samples: Sequence[VQASample], temperature: float) -> list[Trajectory]:
     collector = _collector(parts, stages, arm, samples)
     params = SamplingParams(max_new_tokens=parts.config.max_new_tokens, temperature=temperature)
     size = parts.config.evaluation.batch_size
@@ -112,7 +75,7 @@ def _play(
 
 def _collector(parts: Parts, stages: Stages, arm: Arm, samples: Sequence[VQASample]) -> RolloutCollector:
     if arm.baseline is not None:
-        guesses = arm.baseline.fit(parts.train).predict(samples)
+        guesses = _FITTED[arm.baseline].fit(parts.train).predict(samples)
         return parts.answers_collector({s.id: guess for s, guess in zip(samples, guesses, strict=True)})
     assert arm.stage is not None
     policy = stages.policy(arm.stage).eval().to(parts.device)
@@ -127,9 +90,7 @@ def make_results(parts: Parts, episodes: Episodes, timing: Mapping[str, float], 
     config = parts.config
     arms: dict[str, dict[str, dict[str, ArmScore]]] = {}
     for (arm, benchmark, mode), trajectories in episodes.items():
-        arms.setdefault(arm, {}).setdefault(benchmark, {})[mode] = arm_score(
-            trajectories, config.evaluation.resamples
-        )
+        arms.setdefault(arm, {}).setdefault(benchmark, {})[mode] = arm_score(trajectories, config.evaluation.resamples)
     return Results(
         experiment=config.experiment,
         seeds=(config.seed,),
@@ -164,7 +125,7 @@ def arm_score(trajectories: Sequence[Trajectory], resamples: int) -> ArmScore:
         accuracy=overall.accuracy,
         ci95=overall.ci95,
         families={family: _score(part, resamples) for family, part in families.items()},
-        **{name: rates[name] for name in names if name in rates},
+        **{name: rates[name] for name in names if name in rates},  # type: ignore[arg-type]
     )
 
 

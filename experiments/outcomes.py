@@ -6,12 +6,14 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import cast
 
 from medvista.data.atomic import replacing
+from medvista.evaluation.results import Mode
 from medvista.functional.episodes import correct
 from medvista.types import Trajectory
 
-OutcomeKey = tuple[str, str, str]  # benchmark, arm, mode
+OutcomeKey = tuple[str, str, Mode]  # benchmark, arm, mode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,5 +54,5 @@ def read_outcomes(path: Path) -> dict[OutcomeKey, Outcomes]:
     outcomes: dict[OutcomeKey, Outcomes] = {}
     for key, columns in read.items():
         benchmark, arm, mode = key.split("/")
-        outcomes[benchmark, arm, mode] = Outcomes(**columns)
+        outcomes[benchmark, arm, cast(Mode, mode)] = Outcomes(**columns)
     return outcomes

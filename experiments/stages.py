@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 from datetime import timedelta
 from pathlib import Path
-from typing import Any
 
 import lightning
 import numpy as np
 import torch
-from lightning.pytorch.callbacks import Timer, TQDMProgressBar
+from lightning.pytorch.callbacks import Timer
 
-from experiments.build import Parts, ToolUse
+from experiments.arms import ToolUse
+from experiments.build import Parts
 from experiments.config import SFTConfig
+from experiments.expert_iteration import iterate_expert
+from experiments.progress import StageProgressBar
+from experiments.stage_record import StageRecord
 from medvista.callbacks import BenchmarkValidation, PolicyCheckpoint, ReferenceKL, TrajectoryLogger
 from medvista.data.atomic import replacing
 from medvista.data.expert import ScriptedExpert
@@ -27,17 +29,7 @@ from medvista.functional.episodes import correct
 from medvista.modules import GRPOModule, SFTModule
 from medvista.policies import SamplingParams, VLMPolicy
 from medvista.rollout import tokenize_trajectory
-from medvista.types import TokenStream, Trajectory, VQASample
-
-
-@dataclass(frozen=True, kw_only=True)
-class StageRecord:
-    """What a finished stage cost."""
-
-    seconds: float  # of training, validation included
-    steps: int
-    episodes: int = 0  # played to learn from
-    generated_tokens: int = 0  # in those episodes
+from medvista.types import TokenStream, Trajectory
 
 
 class Stages:
@@ -100,7 +92,8 @@ class Stages:
         played = collector.collect(samples, SamplingParams(), seeds=seeds)
         return [trajectory for trajectory in played if correct(trajectory)]  # checked: a wrong answer teaches nothing
 
-    def _streams(self, policy: VLMPolicy, trajectories: Sequence[Trajectory], use: ToolUse) -> list[TokenStream]:
+    def streams(self, policy: VLMPolicy, trajectories: Sequence[Trajectory], use: ToolUse) -> list[TokenStream]:
+        """Demonstrations as the token streams that a rollout would have made of them."""
         renderer = self.parts.collector(policy, use).renderer
         assert renderer is not None
         return [tokenize_trajectory(trajectory, renderer) for trajectory in trajectories]
@@ -133,7 +126,8 @@ class Stages:
         """
         folder = self.folder(name)
         benchmark = self.config.data.benchmark
-        checkpoint = PolicyCheckpoint(folder, benchmark=benchmark if keep_best else None)
+        every = self.config.trainer.checkpoint_every
+        checkpoint = PolicyCheckpoint(folder, benchmark=benchmark if keep_best else None, every_n_steps=every)
         timer = Timer(duration=None if seconds is None else timedelta(seconds=max(1.0, seconds)), interval="step")
         module = SFTModule(policy, sft.optimiser, total_steps=steps)
         data = SFTDataModule(
@@ -208,84 +202,6 @@ class Stages:
         if trainer.interrupted:
             raise KeyboardInterrupt
 
-    def expert_iteration(self, name: str, policy: VLMPolicy) -> StageRecord:
-        """Samples, keeps what was right, fine-tunes on all that was kept, until RL's tokens are spent.
-
-        Expert iteration as in STaR (arXiv 2203.14465) and ReST-EM (arXiv 2312.06585), continuing from the cold start.
-        """
-        budget = self.ensure("sft_rl").generated_tokens
-        rejection, sft, rl = self.config.rejection, self.config.sft, self.config.rl
-        start = time.perf_counter()
-        kept: list[TokenStream] = []
-        spent = episodes = steps = 0
-        for round_index in range(rejection.rounds):
-            target = budget * (round_index + 1) // rejection.rounds
-            played = self._sample_until(policy, target - spent, round_index)
-            spent += sum(sum(t.stream.loss_mask) for t in played)
-            episodes += len(played)
-            kept += [t.stream for t in played if correct(t)]
-            more = max(1, rejection.epochs * len(kept) // sft.batch_size)
-            self.train_sft(f"{name}/round-{round_index}", policy, kept, sft, "tools", steps=more)
-            steps += more
-        return StageRecord(
-            seconds=time.perf_counter() - start, steps=steps, episodes=episodes, generated_tokens=spent
-        )
-
-    def _sample_until(self, policy: VLMPolicy, tokens: int, round_index: int) -> list[Trajectory]:
-        """Episodes of training questions, as many as the tokens allow."""
-        rl = self.config.rl
-        collector = self.parts.collector(policy, "tools")
-        rng = np.random.default_rng((self.config.seed, round_index))
-        params = SamplingParams(max_new_tokens=self.config.max_new_tokens, temperature=rl.temperature)
-        played: list[Trajectory] = []
-        was_training = policy.training
-        policy.eval()
-        while sum(sum(t.stream.loss_mask) for t in played) < tokens:
-            chosen = rng.choice(len(self.parts.train), rl.prompts, replace=False)
-            samples = [self.parts.train[index] for index in chosen for _ in range(rl.group_size)]
-            seeds = rng.integers(2**31, size=len(samples)).tolist()
-            played += collector.collect(samples, params, seeds=seeds)
-        policy.train(was_training)
-        return played
-
-
-class StageProgressBar(TQDMProgressBar):
-    """One bar a stage: its name, optimiser steps, and the numbers of `prog_bar`."""
-
-    def __init__(self, stage: str, steps: int) -> None:
-        super().__init__(leave=True)
-        self._stage, self._steps = stage, steps
-
-    def init_train_tqdm(self) -> Any:
-        """The bar, labelled."""
-        bar = super().init_train_tqdm()
-        bar.set_description(self._stage)
-        return bar
-
-    def init_validation_tqdm(self) -> Any:
-        """No second bar: validation takes a second or two."""
-        bar = super().init_validation_tqdm()
-        bar.disable = True
-        return bar
-
-    def on_train_epoch_start(self, *_: Any) -> None:
-        """Leaves the bar alone: it counts the optimiser steps of the whole stage, whatever an epoch is."""
-        self.train_progress_bar.total = self._steps
-
-    def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
-        """Moves on to the trainer's step."""
-        self.train_progress_bar.n = trainer.global_step
-        self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
-
-    def on_train_epoch_end(self, *_: Any) -> None:
-        """Leaves the bar alone."""
-
-    def get_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Without the version number."""
-        items = super().get_metrics(*args, **kwargs)
-        items.pop("v_num", None)
-        return items
-
 
 # --------------------------------------------------------------------------------------------------------- the stages
 
@@ -293,7 +209,7 @@ class StageProgressBar(TQDMProgressBar):
 def _direct(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
     """SFT without tools."""
     policy, sft = stages.policy("base"), stages.config.direct
-    streams = stages._streams(policy, stages.demonstrations("direct", "none"), "none")
+    streams = stages.streams(policy, stages.demonstrations("direct", "none"), "none")
     return stages.train_sft("direct", policy, streams, sft, "none", steps=sft.steps), policy
 
 
@@ -302,7 +218,7 @@ def _blind(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
     policy, sft = stages.policy("base"), stages.config.direct
     seen = stages.demonstrations("direct", "none")
     unseen = [replace(trajectory, observation=blank_images(trajectory.observation)) for trajectory in seen]
-    streams = stages._streams(policy, unseen, "blind")
+    streams = stages.streams(policy, unseen, "blind")
     return stages.train_sft("blind", policy, streams, sft, "blind", steps=sft.steps), policy
 
 
@@ -315,7 +231,7 @@ def _direct_rl(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
 def _sft(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
     """The cold start: SFT on tool-use demonstrations."""
     policy, sft = stages.policy("base"), stages.config.sft
-    streams = stages._streams(policy, stages.demonstrations("sft", "tools"), "tools")
+    streams = stages.streams(policy, stages.demonstrations("sft", "tools"), "tools")
     return stages.train_sft("sft", policy, streams, sft, "tools", steps=sft.steps), policy
 
 
@@ -329,20 +245,18 @@ def _sft_longer(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
     """The wall time of RL spent on more SFT with the same demonstrations; the best validation checkpoint is kept."""
     seconds = stages.ensure("sft_rl").seconds
     policy, sft = stages.policy("sft"), stages.config.sft
-    streams = stages._streams(policy, stages.demonstrations("sft", "tools"), "tools")
+    streams = stages.streams(policy, stages.demonstrations("sft", "tools"), "tools")
     # Steps only bound the schedule: time ends the stage.
     pace = stages.ensure("sft").seconds / max(1, stages.ensure("sft").steps)
     steps = max(sft.steps, round(seconds / pace))
-    record = stages.train_sft(
-        "sft_longer", policy, streams, sft, "tools", steps=steps, seconds=seconds, keep_best=True
-    )
+    record = stages.train_sft("sft_longer", policy, streams, sft, "tools", steps=steps, seconds=seconds, keep_best=True)
     return record, policy
 
 
 def _sft_rejection(stages: Stages) -> tuple[StageRecord, VLMPolicy]:
     """Expert iteration with RL's reward and as many generated tokens."""
     policy = stages.policy("sft")
-    return stages.expert_iteration("sft_rejection", policy), policy
+    return iterate_expert(stages, "sft_rejection", policy), policy
 
 
 _STAGES: dict[str, Callable[[Stages], tuple[StageRecord, VLMPolicy]]] = {

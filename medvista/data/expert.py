@@ -5,29 +5,17 @@ It reads the annotated regions of a sample (which no policy sees), zooms onto ea
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from medvista.imaging import open_image
 from medvista.parsing import format_action
+from medvista.settings import ExpertConfig
 from medvista.types import Box, FinalAnswer, Region, ToolCall, VQASample
 
 LOOK_THOUGHT = "Look closer."
 WINDOW_THOUGHT = "Change the window."
-
-
-@dataclass(frozen=True, kw_only=True)
-class ExpertConfig:
-    """What the expert gets wrong."""
-
-    grid: int = 14  # boxes are snapped to a grid of this many cells a side
-    cells: int = 2  # side of a box in cells, at least
-    max_zooms: int = 2  # on the first of many regions: an episode has to end
-    jitter_share: float = 0.0  # share of boxes moved off their target
-    jitter_cells: int = 4  # how far, at most, in each direction
-    direct_share: float = 0.0  # share of tool questions answered without looking
 
 
 class ScriptedExpert:

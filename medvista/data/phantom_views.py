@@ -1,10 +1,10 @@
 """Views of phantoms with labels and captions: what the nano model is pre-trained on.
 
 A model that starts from noise stays at chance for hundreds of policy updates, so it first learns to *see*, in two
-steps. The vision tower learns a label for every visual token: which one holds a nodule and where on the grid (overview),
-its kind (crop), the material of the mass (bone window). Then the whole model learns to *caption* single views: where the
-nodule is, its kind, the material. It meets no question, no tool and no second image; those are the policy's to learn. A
-pre-trained hub model brings such skills along.
+steps. The vision tower learns a label for every visual token: which one holds a nodule and where on the grid
+(overview), its kind (crop), the material of the mass (bone window). Then the whole model learns to *caption* single
+views: where the nodule is, its kind, the material. It meets no question, no tool and no second image; those are the
+policy's to learn. A pre-trained hub model brings such skills along.
 """
 
 from __future__ import annotations
@@ -14,10 +14,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from medvista.data.expert import ExpertConfig, ScriptedExpert
+from medvista.data.expert import ScriptedExpert
 from medvista.data.phantoms import KINDS, MATERIALS, SIZE, Nodule, Phantom
 from medvista.imaging import crop, fit
+from medvista.settings import ExpertConfig
 from medvista.types import MedicalImage, Window
+
+Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # a view's pixels, classes, columns, rows
 
 CLASSES = ("nothing", "nodule", *KINDS, *MATERIALS)  # "nodule": on an overview, where its kind cannot be read
 BONE_WINDOW = Window(centre=500.0, width=2000.0)
@@ -89,7 +92,7 @@ def labelled_views(
         seed: of the crops' places.
     """
     rng = np.random.default_rng(seed)
-    found: list[tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]] = []
+    found: list[Labels] = []
     for phantom in phantoms:
         found.append(_overview(phantom, view_size, tokens, grid))
         found.append(_bone(phantom, view_size, tokens, grid))
@@ -98,7 +101,7 @@ def labelled_views(
     return LabelledViews(pixels=pixels, classes=classes, columns=columns, rows=rows)
 
 
-def _overview(phantom: Phantom, view_size: int, tokens: int, grid: int) -> tuple[np.ndarray, ...]:
+def _overview(phantom: Phantom, view_size: int, tokens: int, grid: int) -> Labels:
     classes, columns, rows = _blank(tokens, grid)
     for nodule in phantom.nodules:
         token = _token(nodule.centre, SIZE, tokens)
@@ -108,15 +111,13 @@ def _overview(phantom: Phantom, view_size: int, tokens: int, grid: int) -> tuple
     return _view(phantom.image, view_size), classes, columns, rows
 
 
-def _bone(phantom: Phantom, view_size: int, tokens: int, grid: int) -> tuple[np.ndarray, ...]:
+def _bone(phantom: Phantom, view_size: int, tokens: int, grid: int) -> Labels:
     classes, columns, rows = _blank(tokens, grid)
     classes[_token(phantom.mass_centre, SIZE, tokens)] = CLASSES.index(phantom.material)
     return _view(replace(phantom.image, window=BONE_WINDOW), view_size), classes, columns, rows
 
 
-def _crop(
-    phantom: Phantom, view_size: int, tokens: int, grid: int, rng: np.random.Generator
-) -> tuple[np.ndarray, ...]:
+def _crop(phantom: Phantom, view_size: int, tokens: int, grid: int, rng: np.random.Generator) -> Labels:
     classes, columns, rows = _blank(tokens, grid)
     side = 2 * SIZE // grid
     x, y = phantom.nodules[rng.integers(len(phantom.nodules))].centre

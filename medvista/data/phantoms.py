@@ -2,9 +2,9 @@
 
 Each slice is 448 x 448 Hounsfield units: a body, two lungs, a heart, a dense mediastinal mass and one or two lung
 nodules about 10 pixels wide, each in a soft haze that makes it visible from afar. What a nodule *is* shows only in its
-fine structure: the three kinds have the same mass and the same radial second moment, so they look the same on a 64-pixel
-overview (`benchmarks/probe.py` measures that), while the native crop separates them. What the mass is made of shows only outside the lung window,
-where its three materials saturate to the same white.
+fine structure: the three kinds have the same mass and the same radial second moment, so they look the same on a
+64-pixel overview (`benchmarks/probe.py` measures that), while the native crop separates them. What the mass is made of
+shows only outside the lung window, where its three materials saturate to the same white.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ def draw_phantom(seed: int, *, nodules: Literal[1, 2] = 1) -> Phantom:
     mass_centre = (224 + rng.uniform(-8, 8), 160 + rng.uniform(-12, 12))
     _fill_ellipse(pixels, mass_centre, (24, 24), MATERIAL_HU[material])
 
-    drawn = []
+    drawn: list[Nodule] = []
     both: tuple[Side, ...] = ("right", "left")
     for side in both if nodules == 2 else (both[rng.integers(2)],):
         kind = _draw_kind(rng, drawn[0].kind if drawn else None)
@@ -104,9 +104,7 @@ def _lung(rng: np.random.Generator, x: float) -> tuple[tuple[float, float], tupl
     return (x + rng.uniform(-6, 6), 225 + rng.uniform(-8, 8)), (72 + rng.uniform(-6, 6), 118 + rng.uniform(-10, 10))
 
 
-def _place(
-    rng: np.random.Generator, centre: tuple[float, float], radii: tuple[float, float]
-) -> tuple[float, float]:
+def _place(rng: np.random.Generator, centre: tuple[float, float], radii: tuple[float, float]) -> tuple[float, float]:
     """A point uniform over the inner part of a lung, clear of the heart."""
     while True:
         angle, radius = rng.uniform(0, 2 * np.pi), 0.78 * np.sqrt(rng.uniform())
@@ -115,9 +113,7 @@ def _place(
             return float(x), float(y)
 
 
-def _fill_ellipse(
-    pixels: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], value: float
-) -> None:
+def _fill_ellipse(pixels: np.ndarray, centre: tuple[float, float], radii: tuple[float, float], value: float) -> None:
     """Sets the pixels whose centre lies inside the ellipse."""
     (cx, cy), (rx, ry) = centre, radii
     x0, x1 = max(0, int(cx - rx)), min(SIZE, int(cx + rx) + 2)
@@ -135,7 +131,10 @@ def _stamp(pixels: np.ndarray, nodule: Nodule, rng: np.random.Generator) -> None
     x = (offsets - (nodule.centre[0] - column))[None, :]
     y = (offsets - (nodule.centre[1] - row))[:, None]
     density = _profile(nodule.kind, np.hypot(x, y) / size)
-    span = slice(row - _STAMP_RADIUS, row + _STAMP_RADIUS + 1), slice(column - _STAMP_RADIUS, column + _STAMP_RADIUS + 1)
+    span = (
+        slice(row - _STAMP_RADIUS, row + _STAMP_RADIUS + 1),
+        slice(column - _STAMP_RADIUS, column + _STAMP_RADIUS + 1),
+    )
     haze = rng.uniform(240, 360) * np.exp(-0.5 * (np.hypot(x, y) / rng.uniform(8.0, 11.0)) ** 2)
     pixels[span] += mass * density / density.sum() + haze
 

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Literal
 
 import torch
 from torch import Tensor
 
-Aggregation = Literal["sequence", "token"]
+from medvista.settings import Aggregation
 
 
 def aggregate(values_NT: Tensor, mask_NT: Tensor, how: Aggregation = "sequence") -> Tensor:

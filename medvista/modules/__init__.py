@@ -1,8 +1,8 @@
 """LightningModules: each owns a policy and a loss."""
 
-from medvista.modules.grpo import GRPOConfig, GRPOModule
-from medvista.modules.optimisation import OptimiserConfig
+from medvista.modules.grpo import GRPOModule
 from medvista.modules.sft import SFTModule
 from medvista.modules.vision_pretraining import VisionPretrainingModule
+from medvista.settings import GRPOConfig, OptimiserConfig
 
 __all__ = ["GRPOConfig", "GRPOModule", "OptimiserConfig", "SFTModule", "VisionPretrainingModule"]

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import lightning
 import torch
@@ -12,26 +11,11 @@ from torch import Tensor
 
 from medvista.functional.advantages import broadcast_to_tokens
 from medvista.functional.kl import kl_estimate
-from medvista.functional.losses import SURROGATES, Aggregation, aggregate
-from medvista.modules.optimisation import OptimiserConfig, configure
+from medvista.functional.losses import SURROGATES, aggregate
+from medvista.modules.optimisation import configure
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.rollout import ExperienceBatch, rollout_statistics
-
-
-@dataclass(frozen=True, kw_only=True)
-class GRPOConfig:
-    """The surrogate and how it is optimised."""
-
-    surrogate: str = "clipped"  # a name of `medvista.functional.losses.SURROGATES`
-    aggregation: Aggregation = "sequence"
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    kl_coefficient: float = 0.01  # of the KL loss; needs the ReferenceKL callback
-    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    entropy_coefficient: float = 0.0
-    minibatches: int = 1  # optimiser steps an update and inner epoch
-    inner_epochs: int = 1
-    max_grad_norm: float = 1.0
+from medvista.settings import GRPOConfig, OptimiserConfig
 
 
 class GRPOModule(lightning.LightningModule):

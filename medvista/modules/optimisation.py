@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch.optim.lr_scheduler import LambdaLR
 
 from medvista.policies.vlm_policy import VLMPolicy
-
-
-@dataclass(frozen=True, kw_only=True)
-class OptimiserConfig:
-    """AdamW with warm-up and a cosine or constant schedule."""
-
-    learning_rate: float = 1e-4
-    vision_learning_rate: float = 0.0  # 0 freezes the vision tower
-    weight_decay: float = 0.0
-    warmup_steps: int = 5
-    decay_to: float = 1.0  # the learning rate ends at this share of its peak, along a cosine; 1 keeps it constant
-    betas: tuple[float, float] = (0.9, 0.95)
+from medvista.settings import OptimiserConfig
 
 
 def configure(policy: VLMPolicy, config: OptimiserConfig, total_steps: int) -> dict[str, Any]:

@@ -7,10 +7,11 @@ from typing import Any
 import lightning
 from torch import Tensor
 
-from medvista.functional.losses import Aggregation, negative_log_likelihood
-from medvista.modules.optimisation import OptimiserConfig, configure
+from medvista.functional.losses import negative_log_likelihood
+from medvista.modules.optimisation import configure
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.rollout.experience import TokenBatch
+from medvista.settings import Aggregation, OptimiserConfig
 
 
 class SFTModule(lightning.LightningModule):

@@ -22,6 +22,9 @@ class VisionPretrainingModule(lightning.LightningModule):
         total_steps: optimiser steps of the schedule.
     """
 
+    class_weights: Tensor  # [classes]
+    place_weights: Tensor  # [grid + 1]
+
     def __init__(self, policy: VLMPolicy, *, grid: int, learning_rate: float, total_steps: int) -> None:
         super().__init__()
         self.policy = policy

@@ -2,10 +2,11 @@
 
 from medvista.policies.chat import ChatRenderer
 from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
-from medvista.policies.nano import NanoConfig, build_nano
+from medvista.policies.nano import build_nano
 from medvista.policies.scripted import ScriptedPolicy
 from medvista.policies.transformers_engine import TransformersEngine
 from medvista.policies.vlm_policy import VLMPolicy
+from medvista.settings import NanoConfig
 
 __all__ = [
     "ChatRenderer",

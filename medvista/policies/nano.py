@@ -8,7 +8,6 @@ nano model runs with an 8B one.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 import torch
 from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, trainers
@@ -17,6 +16,7 @@ from transformers.models.qwen2_vl.image_processing_pil_qwen2_vl import Qwen2VLIm
 
 from medvista.parsing import TAGS
 from medvista.policies.vlm_policy import VLMPolicy
+from medvista.settings import NanoConfig
 
 SPECIAL_TOKENS = (
     "<|endoftext|>",
@@ -41,25 +41,6 @@ CHAT_TEMPLATE = """\
 {% endfor -%}
 {%- if add_generation_prompt %}<|im_start|>assistant
 {% endif -%}"""
-
-
-@dataclass(frozen=True, kw_only=True)
-class NanoConfig:
-    """Dimensions of the nano model; the defaults give about 0.9M parameters."""
-
-    vocab_size: int = 768  # upper bound for the trained vocabulary
-    view_size: int = 64  # pixels; the longer side of every image the policy sees
-    hidden_size: int = 128
-    layers: int = 3
-    heads: int = 4
-    kv_heads: int = 2
-    intermediate_size: int = 256
-    text_init_std: float = 0.08
-    vision_hidden_size: int = 96
-    vision_depth: int = 2
-    vision_heads: int = 4
-    vision_intermediate_size: int = 192
-    patch_size: int = 8  # pixels; 2 x 2 patches make one visual token
 
 
 def build_nano(corpus: Iterable[str], config: NanoConfig | None = None, *, seed: int = 0) -> VLMPolicy:

@@ -6,8 +6,9 @@ import copy
 
 import pytest
 
-from medvista.modules.optimisation import OptimiserConfig, configure
+from medvista.modules.optimisation import configure
 from medvista.policies import VLMPolicy
+from medvista.settings import OptimiserConfig
 
 
 def rates(policy: VLMPolicy, config: OptimiserConfig, total_steps: int) -> list[float]:

@@ -1,0 +1,67 @@
+"""The main flow: train what the arms need, evaluate them once on test, report."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+
+import lightning
+
+from experiments.arms import ARMS
+from experiments.base import base_policy
+from experiments.build import Parts, quiet_libraries
+from experiments.config import ExperimentConfig
+from experiments.evaluate import make_results, play_arms
+from experiments.folder import prepare_folder
+from experiments.outcomes import Outcomes, write_outcomes
+from experiments.reporting import report
+from experiments.stage_record import StageRecord
+from experiments.stages import Stages
+from medvista.data.trajectories import read_trajectories
+from medvista.evaluation.results import write_results
+
+
+def run_arms(config: ExperimentConfig) -> None:
+    """Runs one experiment at one seed."""
+    start = time.perf_counter()
+    quiet_libraries(config.trainer.threads)
+    lightning.seed_everything(config.seed, verbose=False)
+    parts = Parts(config)
+    check_inputs(parts)
+    stages = Stages(parts, base=lambda: base_policy(parts))
+    stages.policy("base")
+    prepare_folder(config)  # not before every input is known to be good: it moves an earlier run aside
+    timing = {"base_s": time.perf_counter() - start}
+
+    for arm in config.arms:
+        if (stage := ARMS[arm].stage) is not None:
+            stages.ensure(stage)
+
+    began = time.perf_counter()
+    episodes = play_arms(parts, stages)
+    timing |= {"eval_s": time.perf_counter() - began, "total_s": time.perf_counter() - start}
+
+    outcomes = {(benchmark, arm, mode): Outcomes.of(played) for (arm, benchmark, mode), played in episodes.items()}
+    write_outcomes(config.output_dir / "outcomes.json", outcomes)
+    results = make_results(parts, episodes, timing | stage_seconds(stages.records), stages)
+    write_results(config.output_dir / "results.json", results)
+    report(config, results, episodes)
+
+
+def check_inputs(parts: Parts) -> None:
+    """Reads what a person has given, so that a mistake in it is told before minutes are spent on training.
+
+    Raises:
+        UserError: the data root, a question family, a tool's name or a demonstration is wrong.
+    """
+    assert parts.train  # read now
+    parts.toolbox("tools")
+    for sft in (parts.config.direct, parts.config.sft):
+        if sft.path is not None:
+            for _ in read_trajectories(sft.path):
+                pass
+
+
+def stage_seconds(records: Mapping[str, StageRecord]) -> dict[str, float]:
+    """Wall time of each stage, as ``results.json`` names it."""
+    return {f"{'rl' if name == 'sft_rl' else name}_s": record.seconds for name, record in records.items()}

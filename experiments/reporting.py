@@ -1,0 +1,65 @@
+"""What a run shows a person at its end: the report and the tables in the terminal."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from experiments.config import ExperimentConfig
+from experiments.evaluate import Episodes
+from medvista.evaluation.report import write_report
+from medvista.evaluation.results import Results
+from medvista.evaluation.tables import format_arms_table, format_comparisons_table
+from medvista.functional.episodes import correct
+from medvista.types import Trajectory
+
+Curves = dict[str, dict[str, list[tuple[int, float]]]]  # stage -> metric -> (step, value)
+
+_PRETRAINED = (
+    "The nano model was pre-trained on single phantom views, without questions or tools: its vision tower on a label "
+    "for every visual token, then all of it on captions (where the nodule is, its kind on a crop, the material of the "
+    "mass). It has learned to see, not to act. Every arm starts from it."
+)
+_TESTED_ONCE = "The test split was evaluated once, after all training; validation episodes are other images."
+
+
+def report(config: ExperimentConfig, results: Results, episodes: Episodes) -> None:
+    """Writes ``report.html`` and prints the tables."""
+    shown = {
+        arm: pick_episodes(trajectories)
+        for (arm, _, mode), trajectories in episodes.items()
+        if mode == config.evaluation.modes[0]
+    }
+    page = config.output_dir / "report.html"
+    write_report(page, results, learning_curves(config.output_dir), shown, notes(config))
+    print(f"\n{format_arms_table(results)}\n\n{format_comparisons_table(results)}")
+    print(f"\n{config.output_dir / 'results.json'}   numbers\n{page}   open it in a browser")
+
+
+def notes(config: ExperimentConfig) -> tuple[str, ...]:
+    """What a reader of the numbers must know."""
+    pretrained = config.policy.path is None and (config.pretrain.steps or config.pretrain.caption_steps)
+    return (_PRETRAINED, _TESTED_ONCE) if pretrained else (_TESTED_ONCE,)
+
+
+def pick_episodes(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    """The first right and the first wrong episode of each family, right ones first."""
+    first: dict[tuple[bool, str], Trajectory] = {}
+    for trajectory in trajectories:
+        first.setdefault((not correct(trajectory), str(trajectory.sample.metadata.get("family", ""))), trajectory)
+    return [first[key] for key in sorted(first, key=lambda key: key[0])]
+
+
+def learning_curves(run: Path) -> Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]:
+    """What Lightning's CSV logger wrote, by stage and metric."""
+    curves: Curves = {}
+    for path in sorted((run / "checkpoints").glob("**/logs/metrics.csv")):
+        metrics: dict[str, list[tuple[int, float]]] = {}
+        with path.open() as file:
+            for row in csv.DictReader(file):
+                for name, value in row.items():
+                    if value and name not in ("step", "epoch"):
+                        metrics.setdefault(name, []).append((int(row["step"]), float(value)))
+        curves[str(path.parent.parent.relative_to(run / "checkpoints"))] = metrics
+    return curves
