@@ -152,15 +152,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     train_views, train_kinds = labelled_views("train", options.train_images)
     test_views, test_kinds = labelled_views("validation", options.test_images)
-    print(f"{'view':<20}{'accuracy':>10}   {'95 % interval':<16}   (chance {CHANCE['attribute']}, n {len(test_kinds)})")
-    found: dict[str, object] = {}
+    chance = CHANCE["attribute"]
+    print(f"{'view':<20}{'accuracy':>10}   {'95 % interval':<16}   (chance {chance:.3f}, n {len(test_kinds)})")
+    found: dict[str, object] = {"chance": chance}
     for name in VIEWS:
         probe = train_probe(train_views[name], train_kinds, epochs=options.epochs, seed=options.seed)
         score = evaluate(probe, test_views[name], test_kinds)
         low, high = score.ci95
         print(f"{name:<20}{score.accuracy:>10.3f}   {low:.3f} .. {high:.3f}", flush=True)
         found[name] = {"accuracy": score.accuracy, "ci95": [low, high], "n": score.n}
-    print(json.dumps(found | {"chance": CHANCE["attribute"]}))
+    print(json.dumps(found))
 
 
 def _parser() -> argparse.ArgumentParser:
