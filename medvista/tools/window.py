@@ -8,10 +8,9 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from medvista.imaging.geometry import box_to_source
 from medvista.tools.base import pick_image, tool
 from medvista.tools.schema import ArgumentError, Bounds
-from medvista.types import MedicalImage, Region, ToolResult, Window
+from medvista.types import MedicalImage, ToolResult, Window
 
 Preset = Literal["lung", "soft_tissue", "bone", "brain", "liver"]
 
