@@ -72,6 +72,14 @@ def test_its_boxes_hold_the_lesion_and_lie_on_the_grid(five_families: list[VQASa
             assert y2 - y1 == pytest.approx(config.cells * 448 / config.grid, abs=1)
 
 
+def test_it_zooms_onto_the_first_of_many_regions(five_families: list[VQASample]) -> None:
+    regions = tuple(Region(box=(64 * i, 32, 64 * i + 32, 64)) for i in range(5))
+    sample = replace(five_families[0], regions=regions)
+    zooms = calls(plan(ScriptedExpert(ExpertConfig(max_zooms=3)), sample))
+    assert len(zooms) == 3
+    assert all(holds_centre(call, region) for call, region in zip(zooms, regions, strict=False))
+
+
 @pytest.mark.parametrize("place", [0.0, 0.37, 1.0])
 @pytest.mark.parametrize("side", [4.0, 60.0, 300.0])
 def test_a_box_covers_large_targets_and_stays_on_the_image(

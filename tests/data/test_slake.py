@@ -58,6 +58,12 @@ def test_a_row_becomes_a_sample(tmp_path: Path) -> None:
     }
 
 
+def test_a_question_about_nothing_annotated_needs_no_tool(tmp_path: Path) -> None:
+    write_slake(tmp_path, ROW | {"question": "What modality is used to take this image?", "answer": "MRI"})
+    (sample,) = read_slake(tmp_path, "train")
+    assert (sample.regions, sample.metadata["needs"]) == ((), "none")
+
+
 def test_the_root_may_be_the_data_root_or_any_folder_down_to_slake(tmp_path: Path) -> None:
     folder = write_slake(tmp_path, ROW)
     for root in (tmp_path, folder.parent, folder):
