@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 from experiments.build import Parts
 from experiments.composition import config_hash
+from experiments.fitting import fit
 from experiments.progress import StageProgressBar
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_views import captioned_views, labelled_views
@@ -58,7 +59,7 @@ def pretrain_vision(parts: Parts, policy: VLMPolicy) -> None:
     held_out = _views(parts, policy, images=100, seed=_PRETRAINING_SEEDS + config.images)
     loader = DataLoader(views, batch_size=config.batch_size, shuffle=True, drop_last=True, collate_fn=_collate)
     held_out_loader = DataLoader(held_out, batch_size=config.batch_size, collate_fn=_collate)
-    _trainer(parts, "vision pre-stage", config.steps).fit(module, loader, held_out_loader)
+    fit(_trainer(parts, "vision pre-stage", config.steps), module, loader, held_out_loader)
 
 
 def pretrain_captions(parts: Parts, policy: VLMPolicy) -> None:
@@ -86,7 +87,7 @@ def pretrain_captions(parts: Parts, policy: VLMPolicy) -> None:
         drop_last=True,
         collate_fn=TokenBatch.from_streams,
     )
-    _trainer(parts, "caption pre-stage", config.caption_steps).fit(module, loader)
+    fit(_trainer(parts, "caption pre-stage", config.caption_steps), module, loader)
 
 
 def _trainer(parts: Parts, label: str, steps: int) -> lightning.Trainer:

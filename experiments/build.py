@@ -15,6 +15,7 @@ import lightning
 import numpy as np
 import torch
 import transformers
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from experiments.arms import ToolUse
@@ -25,6 +26,7 @@ from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import phantom_samples
 from medvista.envs import BlankImages, MedicalVQAEnv
+from medvista.errors import UserError
 from medvista.parsing import format_action
 from medvista.policies import ChatRenderer, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rewards import RewardFunction
@@ -126,16 +128,31 @@ class Parts:
 
         return ScriptedPolicy(script, tokenizer=policy.tokenizer, otherwise=TransformersEngine(policy))
 
+    def check_trainer(self) -> None:
+        """Raises a `UserError` where Lightning does not know or have what the configuration names."""
+        try:
+            lightning.Trainer(**self._trainer_options(), logger=False, enable_checkpointing=False)
+        except (ValueError, MisconfigurationException) as error:
+            sentence = str(error).strip().splitlines()[0]
+            raise UserError(
+                f"Lightning refuses trainer.accelerator, devices, strategy or precision: {sentence}"
+            ) from error
+
+    def _trainer_options(self) -> dict[str, Any]:
+        trainer = self.config.trainer
+        return {
+            "accelerator": trainer.accelerator,
+            "devices": trainer.devices,
+            "num_nodes": trainer.num_nodes,
+            "strategy": trainer.strategy,
+            "precision": trainer.precision,
+        }
+
     def trainer(self, folder: Path, callbacks: Sequence[lightning.Callback], **options: Any) -> lightning.Trainer:
         """A Lightning trainer that logs into a stage's folder."""
-        trainer = self.config.trainer
         run = self.config.output_dir
         return lightning.Trainer(
-            accelerator=trainer.accelerator,
-            devices=trainer.devices,
-            num_nodes=trainer.num_nodes,
-            strategy=trainer.strategy,
-            precision=trainer.precision,  # type: ignore[arg-type]
+            **self._trainer_options(),
             callbacks=list(callbacks),
             logger=[
                 TensorBoardLogger(run / "tensorboard", name=folder.name, version=""),

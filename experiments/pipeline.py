@@ -18,7 +18,10 @@ from experiments.reporting import report
 from experiments.stage_record import StageRecord
 from experiments.stages import Stages
 from medvista.data.trajectories import read_trajectories
+from medvista.errors import UserError
 from medvista.evaluation.results import write_results
+from medvista.functional.losses import SURROGATES
+from medvista.rewards import RewardFunction
 
 
 def run_arms(config: ExperimentConfig) -> None:
@@ -52,10 +55,17 @@ def check_inputs(parts: Parts) -> None:
     """Reads what a person has given, so that a mistake in it is told before minutes are spent on training.
 
     Raises:
-        UserError: the data root, a question family, a tool's name or a demonstration is wrong.
+        UserError: the data root, a question family, a name of a tool, reward term or surrogate, what the trainer is
+            told, or a demonstration is wrong.
     """
-    assert parts.train  # read now
+    rl = parts.config.rl
     parts.toolbox("tools")
+    RewardFunction(rl.reward)
+    if rl.grpo.surrogate not in SURROGATES:
+        raise UserError(f"rl.grpo.surrogate has no '{rl.grpo.surrogate}'; use one of {', '.join(SURROGATES)}.")
+    parts.check_trainer()
+    if not parts.train:
+        raise UserError("there is no training question: raise data.train_images or data.limit.")
     for sft in (parts.config.direct, parts.config.sft):
         if sft.path is not None:
             for _ in read_trajectories(sft.path):

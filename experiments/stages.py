@@ -17,6 +17,7 @@ from experiments.arms import ToolUse
 from experiments.build import Parts
 from experiments.config import SFTConfig
 from experiments.expert_iteration import iterate_expert
+from experiments.fitting import fit
 from experiments.progress import StageProgressBar
 from experiments.stage_record import StageRecord
 from medvista.callbacks import BenchmarkValidation, PolicyCheckpoint, ReferenceKL, TrajectoryLogger
@@ -198,9 +199,7 @@ class Stages:
         )
         last = folder / "last.ckpt"
         # Our own checkpoint holds optimiser and callback states, which are more than tensors.
-        trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=False)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
+        fit(trainer, module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=False)
 
 
 # --------------------------------------------------------------------------------------------------------- the stages
