@@ -7,8 +7,9 @@ The same small network is trained three times to name the kind, on three views o
 * ``native_crop``: the 64 x 64 source pixels around the nodule, which is what a well-placed zoom shows.
 
 It learns on phantoms of the train split and is scored once on those of the validation split; nothing is chosen on
-either. Where the first two stay at chance and the last does not, it is the tool that makes the difference. Run it after
-every change of `medvista.data.phantoms` or `medvista.imaging.fit`:
+either. Where the overview stays at chance and the crop does not, it is the tool that makes the difference; what the
+harder test finds above chance is the trace that is left. Run it after every change of `medvista.data.phantoms` or
+`medvista.imaging.fit`, in about eight minutes of one core; `docs/phantoms.md` has what it said:
 
     python -m benchmarks.probe
 """
