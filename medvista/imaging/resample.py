@@ -39,8 +39,7 @@ def fit(image: MedicalImage, size: int) -> MedicalImage:
     """The 8-bit display of `image` resized so that its longer side is `size` pixels.
 
     Bicubic both ways; when it shrinks, Pillow widens the kernel with the scale, so fine structure is averaged out. The
-    plain area mean (BOX) lets some of it through as aliases: a probe at a nodule's known place read its kind from the
-    overview at 0.31 with BOX and 0.25 (chance) with BICUBIC.
+    plain area mean (BOX) lets some of it through as aliases (measured on phantoms, see ``docs/diary.md``).
 
     Args:
         image: the image at its native bit depth.
