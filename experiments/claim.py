@@ -20,13 +20,13 @@ from experiments.folder import prepare_folder
 from experiments.outcomes import Outcomes, read_outcomes
 from medvista.data.phantom_vqa import BENCHMARK, CHANCE
 from medvista.errors import UserError
+from medvista.evaluation.comparisons import holm_corrected
 from medvista.evaluation.report import write_report
 from medvista.evaluation.results import ArmScore, Comparison, Mode, Results, write_results
 from medvista.evaluation.tables import format_arms_table, format_comparisons_table
 from medvista.functional.statistics import (
     bootstrap_ci,
     hierarchical_bootstrap_difference,
-    holm,
     paired_permutation_test,
 )
 
@@ -146,8 +146,7 @@ def _comparisons(
             for arm in (a for a in config.arms if a != "sft_rl"):
                 theirs = outcomes[first if arm in _WITHOUT_TEACHER else teacher, arm, mode]
                 found.append(_comparison(ours, theirs, (teacher, arm, mode)))
-    corrected = holm([c.p_value for c in found])
-    return [replace(c, p_holm=p) for c, p in zip(found, corrected, strict=True)]
+    return holm_corrected(found)
 
 
 def _comparison(ours: Sequence[Outcomes], theirs: Sequence[Outcomes], names: tuple[str, str, str]) -> Comparison:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 
 import numpy as np
 from tqdm import tqdm
@@ -16,9 +15,10 @@ from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import CHANCE
 from medvista.data.trajectories import read_trajectories, write_trajectories
 from medvista.evaluation.baselines import MajorityAnswer, QuestionLookup
+from medvista.evaluation.comparisons import holm_corrected
 from medvista.evaluation.results import ArmScore, Comparison, Mode, Results, Score
 from medvista.functional.episodes import correct, summarise
-from medvista.functional.statistics import bootstrap_ci, holm, paired_bootstrap_difference, paired_permutation_test
+from medvista.functional.statistics import bootstrap_ci, paired_bootstrap_difference, paired_permutation_test
 from medvista.policies import SamplingParams
 from medvista.rollout import RolloutCollector
 from medvista.types import Trajectory, VQASample
@@ -95,7 +95,7 @@ def make_results(parts: Parts, episodes: Episodes, timing: Mapping[str, float], 
         experiment=config.experiment,
         seeds=(config.seed,),
         arms=arms,
-        comparisons=_corrected(
+        comparisons=holm_corrected(
             [
                 *compare(episodes, "sft_rl", _BASELINES, config.evaluation.resamples),
                 *compare(episodes, "direct", UNSEEING, config.evaluation.resamples),
@@ -170,11 +170,6 @@ def compare(
                 )
             )
     return found
-
-
-def _corrected(comparisons: list[Comparison]) -> list[Comparison]:
-    corrected = holm([c.p_value for c in comparisons]) if comparisons else []
-    return [replace(c, p_holm=p) for c, p in zip(comparisons, corrected, strict=True)]
 
 
 def _chance(parts: Parts) -> dict[str, dict[str, float]]:
