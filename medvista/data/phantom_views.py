@@ -3,8 +3,8 @@
 A model that starts from noise stays at chance for hundreds of policy updates, so it first learns to *see*, in two
 steps. The vision tower learns a label for every visual token: which one holds a nodule and where on the grid
 (overview), its kind (crop), the material of the mass (bone window). Then the whole model learns to *caption* single
-views: where the nodule is, its kind, the material. It meets no question, no tool and no second image; those are the
-policy's to learn. A pre-trained hub model brings such skills along.
+views: where the nodule is, its kind (a guess, where a crop shows none), the material. It meets no question, no tool and
+no second image; those are the policy's to learn. A pre-trained hub model brings such skills along.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medvista.data.expert import ScriptedExpert
-from medvista.data.phantoms import KINDS, MATERIALS, SIZE, Nodule, Phantom
+from medvista.data.phantoms import KINDS, MATERIALS, SIZE, Kind, Phantom
 from medvista.imaging import crop, fit
 from medvista.settings import ExpertConfig
 from medvista.types import MedicalImage, Window
@@ -24,6 +24,7 @@ Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # a view's pixel
 
 CLASSES = ("nothing", "nodule", *KINDS, *MATERIALS)  # "nodule": on an overview, where its kind cannot be read
 BONE_WINDOW = Window(centre=500.0, width=2000.0)
+_MISSED_SHARE = 0.2  # of captioned crops
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -54,18 +55,26 @@ def captioned_views(
         for nodule in phantom.nodules:
             box = expert.box_around(nodule.box, phantom.image.size)
             views.append(CaptionedView(view=overview, caption=f"A nodule in the {nodule.side} lung at {box}."))
-        part, nodule = _random_crop(phantom, cells * SIZE // grid, rng)
-        views.append(CaptionedView(view=fit(part, view_size), caption=f"It is {nodule.kind}."))
+        part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
+        views.append(CaptionedView(view=fit(part, view_size), caption=f"It is {kind}."))
         bone = fit(replace(phantom.image, window=BONE_WINDOW), view_size)
         views.append(CaptionedView(view=bone, caption=f"It is {phantom.material}."))
     return views
 
 
-def _random_crop(phantom: Phantom, side: int, rng: np.random.Generator) -> tuple[MedicalImage, Nodule]:
-    """A square crop that holds a nodule somewhere."""
+def _random_crop(phantom: Phantom, side: int, rng: np.random.Generator) -> tuple[MedicalImage, Kind]:
+    """A square crop that holds a nodule somewhere, and its kind; or one from anywhere, and any kind.
+
+    A policy that looked in the wrong place is left with a guess. Without the second sort of crop it would not guess a
+    kind there but call what it sees a material, and score below chance.
+    """
     nodule = phantom.nodules[rng.integers(len(phantom.nodules))]
+    if rng.uniform() < _MISSED_SHARE:
+        left, top = (int(edge) for edge in rng.integers(0, SIZE - side, size=2))
+        if not (left <= nodule.centre[0] < left + side and top <= nodule.centre[1] < top + side):
+            return crop(phantom.image, (left, top, left + side, top + side)), KINDS[rng.integers(len(KINDS))]
     left, top = (int(min(max(c - side * rng.uniform(0.15, 0.85), 0), SIZE - side)) for c in nodule.centre)
-    return crop(phantom.image, (left, top, left + side, top + side)), nodule
+    return crop(phantom.image, (left, top, left + side, top + side)), nodule.kind
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)

@@ -56,12 +56,12 @@ def test_a_size_of_nothing_is_refused(capsys: pytest.CaptureFixture[str]) -> Non
 
 
 @pytest.mark.slow
-def test_the_kind_is_read_from_the_native_crop_and_hardly_from_the_overview_even_where_the_nodule_is() -> None:
+def test_the_kind_is_read_from_the_native_crop_and_not_from_the_overview_even_where_the_nodule_is() -> None:
     train_views, train_kinds = labelled_views("train", 3000)
     test_views, test_kinds = labelled_views("validation", 1000)
     scores = {
         view: evaluate(train_probe(train_views[view], train_kinds, epochs=4, seed=0), test_views[view], test_kinds)
         for view in ("overview_at_nodule", "native_crop")
     }
-    assert scores["overview_at_nodule"].accuracy < 1 / len(KINDS) + 0.1
+    assert scores["overview_at_nodule"].accuracy < 1 / len(KINDS) + 0.05
     assert scores["native_crop"].accuracy > 0.9
