@@ -17,15 +17,24 @@ class Tool:
         function: a function, or an object with ``__call__``, whose first parameter is the images of the episode (the
             sample's own first, then what tools returned). It never sees answers or annotated regions.
         name: what the model calls it.
+        description: what it says it does, instead of the docstring.
+        parameters: JSON schema of its arguments, instead of the type hints: for tools that come from elsewhere.
     """
 
-    def __init__(self, function: Callable[..., ToolResult], name: str | None = None) -> None:
+    def __init__(
+        self,
+        function: Callable[..., ToolResult],
+        name: str | None = None,
+        *,
+        description: str | None = None,
+        parameters: Mapping[str, Any] | None = None,
+    ) -> None:
         body = function if inspect.isfunction(function) else type(function).__call__
         self.function = function
         self.name = name or str(getattr(function, "__name__", type(function).__name__.lower()))
         documentation = inspect.getdoc(function) or inspect.getdoc(body) or ""
-        self.description = first_paragraph(documentation)
-        self.parameters: Mapping[str, Any] = arguments_schema(body, documentation)
+        self.description = first_paragraph(documentation) if description is None else description
+        self.parameters = arguments_schema(body, documentation) if parameters is None else parameters
 
     def __call__(self, images: Sequence[MedicalImage], **arguments: Any) -> ToolResult:
         """Run the tool on validated arguments."""

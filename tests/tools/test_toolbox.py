@@ -144,3 +144,17 @@ def test_a_registered_tool_is_found_by_name_and_cannot_be_replaced():
     assert register_tool(find_tool("zoom")) is find_tool("zoom")
     with pytest.raises(ValueError, match="already registered"):
         register_tool(Tool(count.function, name="zoom"))
+
+
+def test_a_tool_may_bring_its_schema_instead_of_type_hints():
+    parameters = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
+    echo = Tool(
+        lambda images, **arguments: ToolResult(text=arguments["word"]),
+        name="echo",
+        description="Say it again.",
+        parameters=parameters,
+    )
+    function = {"name": "echo", "description": "Say it again.", "parameters": parameters}
+    assert echo.schema == {"type": "function", "function": function}
+    assert Toolbox([echo]).run(call("echo", word="hm"), IMAGES).text == "hm"
+    assert "'word' is missing" in Toolbox([echo]).run(call("echo"), IMAGES).error.message
