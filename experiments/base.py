@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 from collections.abc import Iterator
 from dataclasses import replace
+from pathlib import Path
 
 import lightning
 import numpy as np
@@ -41,8 +44,18 @@ def base_policy(parts: Parts) -> VLMPolicy:
             pretrain_vision(parts, policy)
         if config.pretrain.caption_steps:
             pretrain_captions(parts, policy)
-        policy.save_pretrained(cached)
+        _save_whole(policy, cached)
     return VLMPolicy.from_pretrained(cached)
+
+
+def _save_whole(policy: VLMPolicy, folder: Path) -> None:
+    """Saves in one move, since the runs of a claim share the cache and may make the same model at the same time."""
+    staging = folder.with_name(f".{folder.name}.{os.getpid()}")
+    policy.save_pretrained(staging)
+    try:
+        staging.rename(folder)
+    except OSError:  # another run was first: the same recipe, so the same weights
+        shutil.rmtree(staging)
 
 
 def pretrain_vision(parts: Parts, policy: VLMPolicy) -> None:

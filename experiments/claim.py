@@ -5,7 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,9 +16,12 @@ from tqdm import tqdm
 
 from experiments.arms import ARMS, NEED_A_LOOK
 from experiments.config import ClaimConfig, ExperimentConfig
+from experiments.evaluate import trajectories_path
 from experiments.folder import prepare_folder
 from experiments.outcomes import Outcomes, read_outcomes
+from experiments.reporting import learning_curves, notes, pick_episodes
 from medvista.data.phantom_vqa import BENCHMARK, CHANCE
+from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.comparisons import holm_corrected
 from medvista.evaluation.report import write_report
@@ -29,6 +32,7 @@ from medvista.functional.statistics import (
     hierarchical_bootstrap_difference,
     paired_permutation_test,
 )
+from medvista.types import Trajectory
 
 _WITHOUT_TEACHER = ("direct", "direct_rl", "tools_untrained")  # the same for every teacher, so run once a seed
 
@@ -63,9 +67,29 @@ def run_claim(config: ExperimentConfig) -> None:
             bar.update()
     results = claim_results(config, parts)
     write_results(config.output_dir / "results.json", replace(results, timing={"total_s": time.perf_counter() - start}))
-    write_report(config.output_dir / "report.html", results, {}, {})
+    write_report(
+        config.output_dir / "report.html",
+        results,
+        dict(_curves_of_first_seed(parts)),
+        dict(_episodes_of_first_seed(config, parts)),
+        notes=(*notes(config), "Curves and episodes are those of the first seed; every run has a report of its own."),
+    )
     print(f"\n{format_arms_table(results)}\n\n{format_comparisons_table(results)}")
     print(f"\n{config.output_dir / 'report.html'}")
+
+
+def _curves_of_first_seed(parts: Sequence[Part]) -> Iterator[tuple[str, Mapping[str, Sequence[tuple[int, float]]]]]:
+    for part in (part for part in parts if part.seed == parts[0].seed):
+        for stage, metrics in learning_curves(part.folder).items():
+            yield f"{stage} / {part.teacher}", metrics
+
+
+def _episodes_of_first_seed(config: ExperimentConfig, parts: Sequence[Part]) -> Iterator[tuple[str, list[Trajectory]]]:
+    mode = cast(Mode, config.evaluation.modes[0])
+    for part in (part for part in parts if part.seed == parts[0].seed):
+        for arm in part.arms:
+            path = trajectories_path(part.folder, BENCHMARK, arm, mode)
+            yield _name(arm, part.teacher), pick_episodes(read_trajectories(path))
 
 
 def claim_parts(config: ExperimentConfig, claim: ClaimConfig) -> Iterator[Part]:

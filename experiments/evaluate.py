@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 from tqdm import tqdm
@@ -51,7 +52,7 @@ def play_arms(parts: Parts, stages: Stages) -> Episodes:
     for arm, mode in (bar := tqdm(jobs, desc="test", unit="arm")):
         bar.set_postfix_str(f"{arm} {mode}")
         for benchmark, samples in parts.test.items():
-            path = config.output_dir / "trajectories" / "test" / f"{benchmark}-{arm}-{mode}.jsonl"
+            path = trajectories_path(config.output_dir, benchmark, arm, mode)
             if not path.exists():
                 trajectories = _play(parts, stages, ARMS[arm], samples, _TEMPERATURE[mode])
                 partial = path.with_suffix(".partial")
@@ -60,6 +61,11 @@ def play_arms(parts: Parts, stages: Stages) -> Episodes:
                 partial.rename(path)  # whole or not there
             played[arm, benchmark, mode] = list(read_trajectories(path))
     return played
+
+
+def trajectories_path(run: Path, benchmark: str, arm: str, mode: Mode) -> Path:
+    """Where a run keeps the test episodes of an arm."""
+    return run / "trajectories" / "test" / f"{benchmark}-{arm}-{mode}.jsonl"
 
 
 def _play(parts: Parts, stages: Stages, arm: Arm, samples: Sequence[VQASample], temperature: float) -> list[Trajectory]:

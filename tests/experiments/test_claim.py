@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from experiments.claim import claim_parts, claim_results
+from experiments.claim import claim_parts, claim_results, run_claim
 from experiments.cli import load_config
 from experiments.config import ExperimentConfig
 from experiments.outcomes import Outcomes, read_outcomes, write_outcomes
-from medvista.evaluation.results import Comparison, Results
+from medvista.evaluation.results import Comparison, Results, read_results
 
 
 @pytest.fixture
@@ -110,3 +110,25 @@ def test_outcomes_survive_the_disk(tmp_path: Path) -> None:
 def test_only_questions_of_the_families_asked_for_are_kept() -> None:
     kept = outcomes(1, 0, 1, 0, 1, 0).restricted({"side"})
     assert (kept.ids, kept.groups, kept.correct) == (["c", "f"], ["1", "2"], [True, False])
+
+
+@pytest.mark.slow
+def test_a_claim_runs_its_parts_and_shows_curves_and_episodes(tmp_path: Path) -> None:
+    config = load_config(
+        [
+            f"output_dir={tmp_path / 'claim'}",
+            f"cache_dir={tmp_path / 'cache'}",
+            "experiment=smoke",
+            "arms=[direct,sft,sft_rl]",
+            "evaluation.modes=[greedy]",
+            "claim={experiment: smoke, seeds: [0, 1], workers: 2,"
+            " teachers: {clean: [], faulty: [sft.expert.jitter_share=0.7]}}",
+        ]
+    )
+    run_claim(config)
+    written = read_results(tmp_path / "claim" / "results.json")
+    assert set(written.arms) == {"direct", "sft / clean", "sft / faulty", "sft_rl / clean", "sft_rl / faulty"}
+    assert written.arms["sft_rl / faulty"]["phantom"]["greedy"].n == 2 * 2 * 4  # seeds, families, images
+    page = (tmp_path / "claim" / "report.html").read_text()
+    assert "sft_rl / faulty" in page
+    assert "<svg" in page
