@@ -9,7 +9,9 @@ Conventions, kept everywhere:
   covers ``[column, column + 1) x [row, row + 1)`` and its centre is at ``+ 0.5``;
 * a `Box` is ``(x1, y1, x2, y2)`` in source pixels, except towards the model, where it is 0-1000 of the image shown
   (converted in one place, `medvista.imaging.geometry`);
-* spacing is ``(row, column)`` millimetres.
+* spacing is ``(row, column)`` millimetres, of a volume ``(slice, row, column)``;
+* voxels are ``[Z, Y, X]``, to the feet, the back and the left of the patient, with the same corner convention; patient
+  millimetres are DICOM's: ``(x, y, z)`` to the left, the back and the head.
 """
 
 from __future__ import annotations
@@ -25,6 +27,7 @@ import torch
 
 Box: TypeAlias = tuple[float, float, float, float]  # x1, y1, x2, y2
 Split: TypeAlias = Literal["train", "validation", "test"]
+Plane: TypeAlias = Literal["axial", "coronal", "sagittal", "frame"]  # frame: of a film or a stack without positions
 
 
 # --------------------------------------------------------------------------------------------------- images and samples
@@ -39,15 +42,57 @@ class Window:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class GreyCurve:
+    """A display that no window describes: DICOM's VOI look-up table, or its sigmoid."""
+
+    values: np.ndarray  # [N] uint8, black to white
+    first: float  # grey value shown as ``values[0]``; smaller ones are shown like it, as are those beyond the last
+    step: float = 1.0  # between entries, in grey values
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Slice:
+    """Which slice of a volume."""
+
+    plane: Plane
+    index: int  # from the head, the front or the patient's right; the first frame is 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Volume:
+    """Voxels that stand so that every slice is shown as it lies in the array, in the radiological convention."""
+
+    voxels: np.ndarray  # [Z, Y, X] grey values, or [Z, Y, X, 3] RGB; to the feet, the back, the patient's left
+    spacing_mm: tuple[float, float, float] | None = None  # slice, row, column; 0 between the frames of a film
+    to_patient: np.ndarray | None = None  # [4, 4] affine, (x, y, z, 1) voxels -> patient millimetres; None: frames
+    window: Window | None = None
+    curve: GreyCurve | None = None
+    modality: str = "unknown"
+    plane: Plane = "axial"  # the one it was acquired in, shown first
+
+    @property
+    def planes(self) -> tuple[Plane, ...]:
+        """The planes it can be sliced in."""
+        return ("frame",) if self.to_patient is None else ("axial", "coronal", "sagittal")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class MedicalImage:
-    """An image at its native bit depth, which knows where on its source it was taken."""
+    """An image at its native bit depth, which knows where on its source it was taken.
+
+    Of a volume, "source pixels" are those of one whole slice, the one that `slice` names.
+    """
 
     pixels: np.ndarray  # [H, W] grey values (HU for CT) or [H, W, 3] RGB
     window: Window | None = None  # how to display grey values; None: the full range of an 8-bit image, else min..max
+    curve: GreyCurve | None = None  # how to display them where there is no window
     modality: str = "unknown"  # "CT", "MR", "CR", "pathology", ...
     spacing_mm: tuple[float, float] | None = None  # row, column
     source: int = 0  # index, among the sample's images, of the one this was derived from
     to_source: np.ndarray = field(default_factory=lambda: np.eye(3))  # [3, 3] affine, (x, y, 1) here -> source pixels
+    slice: Slice | None = None  # of a volume; None for a picture
+    to_patient: np.ndarray | None = None  # [4, 3] affine, (x, y, 1) source pixels -> patient millimetres, where known
+    volume: Volume | None = None  # the whole, kept by the sample's own image and by none derived from it
 
     @property
     def size(self) -> tuple[int, int]:
@@ -60,6 +105,16 @@ class Region:
     """A box on one of the sample's images, in source pixels."""
 
     box: Box  # x1, y1, x2, y2, source pixels
+    image: int = 0  # index among the sample's images
+    label: str = ""
+    slice: Slice | None = None  # of a volume, on which the box lies
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Mask:
+    """A region of any shape on one of the sample's images."""
+
+    pixels: np.ndarray  # [H, W] bool, in pixels of the source image
     image: int = 0  # index among the sample's images
     label: str = ""
 
@@ -131,11 +186,12 @@ class ToolError:
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class ToolResult:
-    """What a tool found: text, images, numbers, or one typed error."""
+    """What a tool found: text, images, boxes, masks, numbers, or one typed error."""
 
     text: str = ""
     images: tuple[MedicalImage, ...] = ()
-    regions: tuple[Region, ...] = ()  # where on the source it looked
+    regions: tuple[Region, ...] = ()  # where on the source it looked, or what it found there
+    masks: tuple[Mask, ...] = ()
     data: Mapping[str, Any] = field(default_factory=dict)  # numbers with their units in the key: {"distance_mm": 12.3}
     error: ToolError | None = None
     seconds: float = 0.0

@@ -9,7 +9,8 @@ The object, one a line in the file that `medvista.data.trajectories` writes::
      "turns": [{"text", "finish_reason",
                 "action": {"type": "tool_call", "name", "arguments", "thought"}
                           | {"type": "answer", "text", "thought"} | {"type": "parse_error", "message", "thought"},
-                "result": {"text", "regions", "data", "error": {"type", "message"} | null, "seconds"} | null,
+                "result": {"text", "regions", "data", "error": {"type", "message"} | null, "seconds",
+                           "masks": [{"rle": {"size": [H, W], "counts"}, "image", "label"}]} | null,  # COCO's RLE
                 "observation": {...} | null}],
      "stop_reason", "reward": {"total", "terms": {}} | null, "answer", "seed", "policy_version",
      "stream": {"token_ids", "loss_mask", "log_probs"}}            # only when asked for
@@ -26,11 +27,13 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 
 from medvista.data.json_fields import FieldError, Fields
+from medvista.imaging.masks import mask_from_rle, mask_to_rle
 from medvista.types import (
     Action,
     Box,
     Completion,
     FinalAnswer,
+    Mask,
     MedicalImage,
     Observation,
     ParseError,
@@ -95,6 +98,10 @@ def _region_to_json(region: Region) -> dict[str, Any]:
     return {"box": region.box, "image": region.image, "label": region.label}
 
 
+def _mask_to_json(mask: Mask) -> dict[str, Any]:
+    return {"rle": mask_to_rle(mask.pixels), "image": mask.image, "label": mask.label}
+
+
 def _observation_to_json(observation: Observation, save_image: SaveImage) -> dict[str, Any]:
     images = [
         {
@@ -134,6 +141,7 @@ def _result_to_json(result: ToolResult) -> dict[str, Any]:
     return {
         "text": result.text,
         "regions": [_region_to_json(region) for region in result.regions],
+        "masks": [_mask_to_json(mask) for mask in result.masks],
         "data": result.data,
         "error": {"type": result.error.type.value, "message": result.error.message} if result.error else None,
         "seconds": round(result.seconds, 4),
@@ -194,6 +202,15 @@ def _region(fields: Fields) -> Region:
     return Region(box=box, image=fields.get("image", int, 0), label=fields.get("label", str, ""))
 
 
+def _mask(fields: Fields) -> Mask:
+    rle = fields.object("rle")
+    try:
+        pixels = mask_from_rle({"size": rle.numbers("size", 2), "counts": rle.numbers("counts")})
+    except (ValueError, OverflowError) as error:
+        raise FieldError(f'"{fields.path("rle")}" is no run-length encoding: {error}') from None
+    return Mask(pixels=pixels, image=fields.get("image", int, 0), label=fields.get("label", str, ""))
+
+
 def _observation(fields: Fields, load_pixels: LoadPixels) -> Observation:
     views = tuple(_view(view, load_pixels) for view in fields.objects("images"))
     return Observation(text=fields.read("text", str), images=views)
@@ -250,6 +267,7 @@ def _result(fields: Fields) -> ToolResult:
     return ToolResult(
         text=fields.get("text", str, ""),
         regions=tuple(_region(region) for region in fields.objects("regions")),
+        masks=tuple(_mask(mask) for mask in fields.objects("masks")),
         data=fields.get("data", dict, {}),
         error=error,
         seconds=fields.get("seconds", float, 0.0),

@@ -15,6 +15,7 @@ from medvista.errors import UserError
 from medvista.types import (
     Completion,
     FinalAnswer,
+    Mask,
     MedicalImage,
     Observation,
     ParseError,
@@ -43,6 +44,8 @@ CROP = MedicalImage(
     pixels=np.arange(3 * 5 * 3, dtype=np.uint8).reshape(3, 5, 3),
     to_source=np.array([[0.5, 0.0, 10.25], [0.0, 0.5, 20.0], [0.0, 0.0, 1.0]]),
 )
+
+FOUND = np.eye(5, 7, dtype=bool)
 
 
 def completion(ids: tuple[int, ...], text: str) -> Completion:
@@ -78,6 +81,7 @@ def episode(answer: str = "halo") -> Trajectory:
             text="zoomed",
             images=(CROP,),
             regions=(Region(box=(1.0, 2.0, 3.0, 4.0)),),
+            masks=(Mask(pixels=FOUND, image=1, label="nodule"),),
             data={"width_mm": np.float32(1.5)},
         ),
         observation=Observation(text="zoomed", images=(CROP,)),
@@ -115,6 +119,9 @@ def test_an_episode_comes_back_as_it_was_shown(tmp_path: Path) -> None:
     assert failed.result.seconds == 0.25
     assert look.result is not None
     assert look.result.data == {"width_mm": 1.5}
+    (mask,) = look.result.masks
+    assert (mask.image, mask.label) == (1, "nodule")
+    np.testing.assert_array_equal(mask.pixels, FOUND)
 
 
 def test_views_come_back_pixel_for_pixel_and_know_their_source(tmp_path: Path) -> None:
