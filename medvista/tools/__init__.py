@@ -2,7 +2,14 @@
 
 from medvista.tools.base import Tool, pick_image, tool
 from medvista.tools.random_regions import RandomRegions
-from medvista.tools.registry import find_tool, register_tool, tool_names
+from medvista.tools.registry import (
+    absent_tools,
+    available_tools,
+    find_tool,
+    register_factory,
+    register_tool,
+    tool_names,
+)
 from medvista.tools.schema import ArgumentError, Bounds
 from medvista.tools.toolbox import Toolbox
 from medvista.tools.window import window
@@ -14,8 +21,11 @@ __all__ = [
     "RandomRegions",
     "Tool",
     "Toolbox",
+    "absent_tools",
+    "available_tools",
     "find_tool",
     "pick_image",
+    "register_factory",
     "register_tool",
     "tool",
     "tool_names",
