@@ -6,7 +6,7 @@ type and default without loading torch.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 Aggregation = Literal["sequence", "token"]  # how per-token losses become one number
@@ -53,6 +53,20 @@ class OptimiserConfig:
     warmup_steps: int = 5
     decay_to: float = 1.0  # the learning rate ends at this share of its peak, along a cosine; 1 keeps it constant
     betas: tuple[float, float] = (0.9, 0.95)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ToolLimits:
+    """What the calls of a tool may take; None leaves it to the executor."""
+
+    timeout_s: float | None = None  # seconds a call may run, from when it has a worker
+    concurrency: int | None = None  # calls of one tool at a time; more wait for their turn
+    memory_mb: int | None = None  # what a worker of the tool may allocate, its weights included
+
+    def over(self, others: ToolLimits) -> ToolLimits:
+        """These limits, and the others' where these leave something open."""
+        given = {name: value for name, value in asdict(self).items() if value is not None}
+        return replace(others, **given)
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -173,7 +173,10 @@ class ToolErrorType(str, Enum):
     UNKNOWN_TOOL = "unknown_tool"
     INVALID_ARGUMENTS = "invalid_arguments"
     TIMEOUT = "timeout"
-    FAILED = "failed"
+    FAILED = "failed"  # the tool raised, or returned nonsense
+    CRASHED = "crashed"  # its process ended
+    OUT_OF_MEMORY = "out_of_memory"
+    UNAVAILABLE = "unavailable"  # it was not run: it cannot be loaded, or too many calls of it hang
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
