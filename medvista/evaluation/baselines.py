@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from medvista.errors import UserError
-from medvista.functional.text import answer_options, chosen_option
+from medvista.functional.options import answer_options, chosen_option
 from medvista.types import VQASample
 
 Key = TypeVar("Key", bound=Hashable)

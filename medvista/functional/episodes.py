@@ -103,4 +103,5 @@ def _contains_centre(look: Region, lesion: Region) -> bool:
     x = (lesion.box[0] + lesion.box[2]) / 2
     y = (lesion.box[1] + lesion.box[3]) / 2
     left, top, right, bottom = look.box
-    return look.image == lesion.image and left <= x <= right and top <= y <= bottom
+    same_image = (look.image, look.slice) == (lesion.image, lesion.slice)
+    return same_image and left <= x <= right and top <= y <= bottom

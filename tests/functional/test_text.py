@@ -1,11 +1,13 @@
 """Answers are scored as a person labelled them by hand: these tables decide, and the scorer follows."""
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from medvista.errors import UserError
-from medvista.functional.text import answer_options, exact_match, normalise_answer, token_f1, token_recall
+from medvista.functional.options import answer_options
+from medvista.functional.spelling import normalise_answer
+from medvista.functional.text import exact_match, token_f1, token_recall
 
 RIGHT, WRONG = True, False
 
@@ -185,12 +187,14 @@ def test_every_option_is_found_by_its_letter_and_by_its_text(choices: tuple[str,
 WORDS = ["left", "Lung", "x-ray", "2.5", "cm", "the", "A", "HER2+", "<", "5mm", "-3", "none", "No.", "(two)", "1,200"]
 
 
+@settings(deadline=None)
 @given(st.lists(st.sampled_from(WORDS)).map(" ".join))
 def test_a_normalised_answer_is_left_as_it_is(text: str) -> None:
     once = normalise_answer(text)
     assert normalise_answer(once) == once
 
 
+@settings(deadline=None)
 @given(st.text(), st.text(), st.lists(st.text(), min_size=1, max_size=5))
 def test_scoring_never_fails_on_any_prediction(prediction: str, answer: str, choices: list[str]) -> None:
     exact_match(prediction, [answer])
