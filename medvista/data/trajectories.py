@@ -52,18 +52,50 @@ def write_trajectories(
     count = 0
     with _appending(path) if append else replacing(path) as file:
         for trajectory in trajectories:
-            values = plain(trajectory_to_json(trajectory, store.save, tokens=tokens))
-            line = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
-            file.write(line.encode() + b"\n")
+            file.write(_line(trajectory, store, tokens=tokens))
             count += 1
     return count
 
 
-def read_trajectories(path: Path) -> Iterator[Trajectory]:
+class TrajectoryWriter:
+    """A trajectory file that stays open: each episode is on disk when `write` returns, as a whole line.
+
+    Opening it drops a last line torn by a killed run. For writers that live long; `write_trajectories` says the rest.
+    """
+
+    def __init__(self, path: Path, *, images_dir: Path | None = None, tokens: bool = False) -> None:
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._store = _ImageStore(images_dir or path.parent / "images", relative_to=path.parent)
+        self._tokens = tokens
+        self._appending = _appending(path)
+
+    def __enter__(self) -> TrajectoryWriter:
+        self._file = self._appending.__enter__()
+        return self
+
+    def __exit__(self, *exception: Any) -> None:
+        self._appending.__exit__(*exception)
+
+    def write(self, trajectory: Trajectory) -> None:
+        """Add one episode."""
+        self._file.write(_line(trajectory, self._store, tokens=self._tokens))
+
+
+def _line(trajectory: Trajectory, store: _ImageStore, *, tokens: bool) -> bytes:
+    values = plain(trajectory_to_json(trajectory, store.save, tokens=tokens))
+    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+
+
+def read_trajectories(path: Path, *, pixels: bool = True) -> Iterator[Trajectory]:
     """The episodes of a file, one after the other, with the views the policy was shown.
 
     ``sample.images`` are the views of the first observation, since full-size sources are not stored; the token stream
     is empty unless it was written with ``tokens=True``.
+
+    Args:
+        path: the ``.jsonl`` file.
+        pixels: False leaves every view black at its size, which takes no memory: for counting, not for looking.
 
     Raises:
         UserError: the file is missing, a line is malformed or an image cannot be read; it names file and line.
@@ -71,7 +103,8 @@ def read_trajectories(path: Path) -> Iterator[Trajectory]:
     path = Path(path)
     if not path.is_file():
         raise UserError(f"trajectory file {path} does not exist: check the path, or write it first")
-    load_pixels = lru_cache(maxsize=_CACHED_IMAGES)(lambda name: _read_pixels(path.parent / name))
+    load = _read_pixels if pixels else _read_size
+    load_pixels = lru_cache(maxsize=_CACHED_IMAGES)(lambda name: load(path.parent / name))
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -121,14 +154,25 @@ class _ImageStore:
 
 
 def _read_pixels(path: Path) -> np.ndarray:
+    with _opened(path) as image:
+        pixels = np.array(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    pixels.flags.writeable = False  # the same array serves every episode that shows this image
+    return pixels
+
+
+def _read_size(path: Path) -> np.ndarray:
+    with _opened(path) as image:  # reads the header only
+        return np.broadcast_to(np.uint8(0), (image.height, image.width))
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
-            pixels = np.array(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+            yield image
     except OSError as error:  # missing, or PIL's UnidentifiedImageError
         reason = "does not exist" if not path.exists() else "is not a readable image"
         raise FieldError(f"image {path} {reason}") from error
-    pixels.flags.writeable = False  # the same array serves every episode that shows this image
-    return pixels
 
 
 # --------------------------------------------------------------------------------------------------------------- files

@@ -13,13 +13,17 @@ class ScriptedPolicy:
     """An engine whose turns come from `script`, and from another engine where the script is silent.
 
     Args:
-        script: from the episode so far to the text of its next turn, or None.
+        script: from the episode so far to its next turn, as text or as a completion that is repeated as it is, or None.
         tokenizer: turns the text into ids; None gives completions without ids.
         otherwise: engine for the turns the script leaves open.
     """
 
     def __init__(
-        self, script: Callable[[Trajectory], str | None], *, tokenizer: Any = None, otherwise: Engine | None = None
+        self,
+        script: Callable[[Trajectory], str | Completion | None],
+        *,
+        tokenizer: Any = None,
+        otherwise: Engine | None = None,
     ) -> None:
         self.script = script
         self.tokenizer = tokenizer
@@ -27,12 +31,15 @@ class ScriptedPolicy:
 
     def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
         """The scripted turns, and the other engine's."""
-        texts = [self.script(request.trajectory) for request in requests]
-        open_requests = [request for request, text in zip(requests, texts, strict=True) if text is None]
+        written = [self.script(request.trajectory) for request in requests]
+        open_requests = [request for request, turn in zip(requests, written, strict=True) if turn is None]
         if open_requests and self.otherwise is None:
             raise ValueError(f"the script has no turn {len(open_requests[0].trajectory.turns)} and no engine stands in")
         generated = iter(self.otherwise.generate(open_requests, params) if self.otherwise and open_requests else ())
-        return [next(generated) if text is None else text_completion(text, self.tokenizer) for text in texts]
+        return [next(generated) if turn is None else self._completion(turn) for turn in written]
+
+    def _completion(self, turn: str | Completion) -> Completion:
+        return text_completion(turn, self.tokenizer) if isinstance(turn, str) else turn
 
     def release(self) -> None:
         """Frees the other engine's caches."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from typing import Any
@@ -69,13 +69,22 @@ class RolloutCollector:
             seeds: one an episode; with the sample, it fixes the environment's and the engine's draws.
             policy_version: written into the trajectories.
         """
+        finished = dict(self.play(samples, params, seeds=seeds, policy_version=policy_version))
+        return [finished[index] for index in range(len(samples))]
+
+    def play(
+        self, samples: Sequence[VQASample], params: SamplingParams, *, seeds: Sequence[int], policy_version: int = 0
+    ) -> Iterator[tuple[int, Trajectory]]:
+        """What `collect` gives, each trajectory with its index, as soon as its episode has ended."""
         episodes = self._reset(samples, seeds, policy_version)
+        waiting: Sequence[int] = range(len(episodes))
         try:
-            while waiting := [index for index, episode in enumerate(episodes) if not episode.trajectory.done]:
+            while waiting:
                 self._advance(episodes, waiting, params)
+                yield from ((index, episodes[index].trajectory) for index in waiting if episodes[index].trajectory.done)
+                waiting = [index for index in waiting if not episodes[index].trajectory.done]
         finally:
             self.engine.release()
-        return [episode.trajectory for episode in episodes]
 
     def _reset(self, samples: Sequence[VQASample], seeds: Sequence[int], policy_version: int) -> list[_Episode]:
         envs = [self.env_factory() for _ in samples]

@@ -1,7 +1,8 @@
 """Tools a policy may call on the images of its episode."""
 
 from medvista.tools.base import Tool, pick_image, tool
-from medvista.tools.random_regions import RandomRegions
+from medvista.tools.counterfactuals import BlankResults, Donor, ShuffledResults
+from medvista.tools.random_regions import SUBSTITUTED, RandomRegions
 from medvista.tools.registry import (
     absent_tools,
     available_tools,
@@ -16,9 +17,13 @@ from medvista.tools.window import window
 from medvista.tools.zoom import zoom
 
 __all__ = [
+    "SUBSTITUTED",
     "ArgumentError",
+    "BlankResults",
     "Bounds",
+    "Donor",
     "RandomRegions",
+    "ShuffledResults",
     "Tool",
     "Toolbox",
     "absent_tools",

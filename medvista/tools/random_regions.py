@@ -12,6 +12,8 @@ from medvista.imaging.geometry import MODEL_SCALE
 from medvista.tools.toolbox import Toolbox
 from medvista.types import MedicalImage, ToolCall, ToolResult
 
+SUBSTITUTED = "substituted"  # in `ToolResult.data`: that what was shown is not what the call asked for, and what it is
+
 
 class RandomRegions(Toolbox):
     """A toolbox whose ``bbox_2d`` arguments are moved to a random place before the call runs.
@@ -39,8 +41,9 @@ class RandomRegions(Toolbox):
         box: Any = call.arguments.get("bbox_2d")
         if not _is_box(box):
             return self._toolbox.run(call, images)
-        moved = {**call.arguments, "bbox_2d": _move(box, place)}
-        return self._toolbox.run(replace(call, arguments=moved), images)
+        moved = _move(box, place)
+        result = self._toolbox.run(replace(call, arguments={**call.arguments, "bbox_2d": moved}), images)
+        return replace(result, data={**result.data, SUBSTITUTED: f"random region {moved}"}) if result.ok else result
 
 
 def _is_box(box: Any) -> bool:
