@@ -10,7 +10,7 @@ from typing import TypeAlias
 from PIL import Image, ImageDraw, ImageFont
 
 from medvista.functional.text import exact_match
-from medvista.imaging import box_from_source, box_to_source, draw_boxes, fit, to_picture
+from medvista.imaging import box_from_source, box_to_source, draw_boxes, fit, lies_on, to_picture
 from medvista.imaging.draw import COLOURS
 from medvista.types import Box, FinalAnswer, MedicalImage, Observation, ParseError, Trajectory, Turn
 
@@ -72,7 +72,7 @@ def _overview(trajectory: Trajectory, image: MedicalImage) -> Image.Image:
     for number, turn in enumerate(trajectory.turns):
         for region in turn.result.regions if turn.result else ():
             place = _whole_pixels(region.box)
-            if region.image == image.source and place not in outlined:
+            if lies_on(region, image) and place not in outlined:
                 outlined.add(place)
                 boxes.append(box_from_source(big, region.box))
                 labels.append(str(number + 1))

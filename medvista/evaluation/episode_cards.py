@@ -16,7 +16,7 @@ import numpy as np
 from PIL import Image
 
 from medvista.functional.text import exact_match
-from medvista.imaging import box_from_source, to_display
+from medvista.imaging import box_from_source, lies_on, to_display
 from medvista.types import Action, FinalAnswer, MedicalImage, ParseError, Region, ToolCall, Trajectory, Turn
 
 _MOST_PIXELS = 448  # longest side of a picture in the page, so that a page of many episodes stays light
@@ -192,7 +192,7 @@ def _outlines(
     for label, region in regions:
         x1, y1, x2, y2 = box_from_source(view, region.box)
         inside = x1 < view.size[0] and y1 < view.size[1] and x2 > 0 and y2 > 0
-        if region.image == view.source and inside and np.isfinite([x1, y1, x2, y2]).all():
+        if lies_on(region, view) and inside and np.isfinite([x1, y1, x2, y2]).all():
             outlines.append(Outline(kind=kind, x=x1, y=y1, width=x2 - x1, height=y2 - y1, label=label))
     return outlines
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from medvista.types import MedicalImage, Window
+from medvista.types import GreyCurve, MedicalImage, Window
 
 
 def default_window(pixels: np.ndarray) -> Window:
@@ -24,13 +24,15 @@ def to_display(image: MedicalImage, window: Window | None = None) -> np.ndarray:
     """The image in 8 bits: ``[H, W]`` uint8 of grey values through the window, or ``[H, W, 3]`` RGB as it is.
 
     Args:
-        image: the image; its own window is used unless one is given.
+        image: the image; its own window is used unless one is given, and its curve where it has no window.
         window: display window in grey values of the image (HU for CT).
     """
     pixels = image.pixels
     if pixels.ndim == 3:
         return pixels
     window = window or image.window
+    if window is None and image.curve is not None:
+        return _apply_curve(pixels, image.curve)
     if pixels.dtype == np.uint8 and window is None:
         return pixels
     return _apply_window(pixels, window or default_window(pixels))
@@ -48,3 +50,9 @@ def _apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
     if np.issubdtype(pixels.dtype, np.floating):
         np.nan_to_num(grey, copy=False)
     return grey.astype(np.uint8)
+
+
+def _apply_curve(pixels: np.ndarray, curve: GreyCurve) -> np.ndarray:
+    entries = np.rint((pixels.astype(np.float32) - curve.first) / curve.step)
+    entries = np.clip(np.nan_to_num(entries), 0, len(curve.values) - 1)
+    return curve.values[entries.astype(np.intp)]

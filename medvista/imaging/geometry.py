@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from medvista.types import Box, MedicalImage
+from medvista.types import Box, MedicalImage, Region
 
 MODEL_SCALE = 1000  # boxes towards the model are 0-1000 of the image shown
 
@@ -45,6 +45,11 @@ def box_to_source(image: MedicalImage, box: Sequence[float]) -> Box:
 def box_from_source(image: MedicalImage, box: Sequence[float]) -> Box:
     """A box in source pixels, in pixels of `image`; it may reach beyond the image."""
     return map_box(np.linalg.inv(image.to_source), box)
+
+
+def lies_on(region: Region, image: MedicalImage) -> bool:
+    """Whether a region's pixels are those of the image's source: the same picture, or the same slice of a volume."""
+    return (region.image, region.slice) == (image.source, image.slice)
 
 
 def box_to_model(box: Sequence[float], size: tuple[int, int]) -> tuple[int, int, int, int]:

@@ -32,12 +32,14 @@ def crop(image: MedicalImage, box: Sequence[float]) -> MedicalImage:
         # The default window depends on all grey values: fix it, or a crop would be shown with other contrast.
         window=image.window if image.window is not None else _fixed_window(image),
         to_source=image.to_source @ translation(left, top),
+        volume=None,
     )
 
 
 def fit(image: MedicalImage, size: int) -> MedicalImage:
-    """The 8-bit display of `image` resized so that its longer side is `size` pixels.
+    """The 8-bit display of `image` resized so that its longer side is `size` pixels, in its true proportions.
 
+    Pixels that are not square in millimetres, as those of a coronal slice through thick axial ones, become square.
     Bicubic both ways; when it shrinks, Pillow widens the kernel with the scale, so fine structure is averaged out. The
     plain area mean (BOX) lets some of it through as aliases (measured on phantoms, see ``docs/diary.md``).
 
@@ -46,8 +48,7 @@ def fit(image: MedicalImage, size: int) -> MedicalImage:
         size: longer side of the result in pixels.
     """
     width, height = image.size
-    scale = size / max(width, height)
-    shown = max(round(width * scale), 1), max(round(height * scale), 1)
+    shown = _shown_size(image, size)
     display = to_display(image)
     if shown != (width, height):
         display = np.asarray(Image.fromarray(display).resize(shown, Image.Resampling.BICUBIC))
@@ -57,9 +58,19 @@ def fit(image: MedicalImage, size: int) -> MedicalImage:
         image,
         pixels=display,
         window=None,
+        curve=None,
+        volume=None,
         spacing_mm=None if spacing is None else (spacing[0] * step_y, spacing[1] * step_x),
         to_source=image.to_source @ scaling(step_x, step_y),
     )
+
+
+def _shown_size(image: MedicalImage, size: int) -> tuple[int, int]:
+    width, height = float(image.size[0]), float(image.size[1])
+    if image.spacing_mm is not None and min(image.spacing_mm) > 0:
+        height *= image.spacing_mm[0] / image.spacing_mm[1]
+    scale = size / max(width, height)
+    return max(round(width * scale), 1), max(round(height * scale), 1)
 
 
 def _nearest(value: float) -> int:
@@ -67,5 +78,5 @@ def _nearest(value: float) -> int:
 
 
 def _fixed_window(image: MedicalImage) -> Window | None:
-    grey = image.pixels.ndim == 2 and image.pixels.dtype != np.uint8
+    grey = image.pixels.ndim == 2 and image.pixels.dtype != np.uint8 and image.curve is None
     return default_window(image.pixels) if grey else None

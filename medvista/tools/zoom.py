@@ -8,6 +8,7 @@ from typing import Annotated
 
 from medvista.imaging.geometry import box_from_model, box_to_source, clip_box
 from medvista.imaging.resample import crop
+from medvista.imaging.volume import source_image
 from medvista.tools.base import pick_image, tool
 from medvista.tools.schema import ArgumentError, Bounds
 from medvista.types import Box, MedicalImage, Region, ToolResult
@@ -31,13 +32,13 @@ def zoom(images: Sequence[MedicalImage], bbox_2d: ModelBox, image: Annotated[int
     x1, y1, x2, y2 = bbox_2d
     if x1 >= x2 or y1 >= y2:
         raise ArgumentError(f"bbox_2d is x1 y1 x2 y2 with x1 < x2 and y1 < y2, got [{_numbers(bbox_2d)}].")
-    source = images[looked_at.source]
+    source = source_image(images, looked_at)
     box = clip_box(box_to_source(looked_at, box_from_model(bbox_2d, looked_at.size)), source.size)
     _refuse_sliver(box, bbox_2d)
     # The source's pixels, the window of the image the model looked at: zooming into a lung window stays in it.
     window = looked_at.window if looked_at.pixels.dtype == source.pixels.dtype else source.window
     part = crop(replace(source, window=window), box)
-    region = Region(box=box_to_source(part, (0, 0, *part.size)), image=looked_at.source, label="zoom")
+    region = Region(box=box_to_source(part, (0, 0, *part.size)), image=looked_at.source, label="zoom", slice=part.slice)
     return ToolResult(text=f"Zoom of image {image} at [{_numbers(bbox_2d)}].", images=(part,), regions=(region,))
 
 

@@ -66,8 +66,16 @@ def test_upscaling_keeps_the_place_of_a_crop():
 
 
 def test_spacing_follows_the_resize():
-    view = fit(ramp(448, 448, spacing_mm=(0.5, 0.7)), 64)
-    assert view.spacing_mm == pytest.approx((3.5, 4.9))
+    view = fit(ramp(448, 448, spacing_mm=(0.5, 0.5)), 64)
+    assert view.spacing_mm == pytest.approx((3.5, 3.5))
+
+
+def test_pixels_that_are_not_square_are_shown_in_their_true_proportions():
+    coronal = ramp(100, 20, spacing_mm=(2.5, 0.5))  # 50 mm x 50 mm
+    view = fit(coronal, 60)
+    assert view.size == (60, 60)
+    assert view.spacing_mm == pytest.approx((50 / 60, 50 / 60))
+    assert box_to_source(view, (0, 0, 30, 60)) == pytest.approx((0, 0, 50, 20))
 
 
 def test_fitting_applies_the_window_once():
