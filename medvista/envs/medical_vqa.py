@@ -14,6 +14,7 @@ from medvista.envs.rendering import episode_picture
 from medvista.envs.spaces import ObservationSpace, TextSpace
 from medvista.errors import UserError
 from medvista.imaging import fit, open_image
+from medvista.outside_text import harmless
 from medvista.parsing import parse_action
 from medvista.rewards import RewardFunction
 from medvista.tools import Toolbox
@@ -40,7 +41,8 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
     """One episode is one question; an action is the text of one turn, in the grammar of `medvista.parsing`.
 
     An answer terminates the episode. Tool results come back as observations, and so do malformed turns and failed
-    calls, for the policy to mend. The reward comes with the ending turn.
+    calls, for the policy to mend. The reward comes with the ending turn. Tools are handed images and arguments, nothing
+    else of the sample, and no text of theirs reaches the policy with a tag of the grammar or a control token in it.
 
     Args:
         samples: questions that `reset` draws from.
@@ -118,11 +120,9 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
         sample = (options or {}).get("sample") or self.samples[int(self.np_random.integers(len(self.samples)))]
         episode_seed = int(self.np_random.integers(2**31)) if seed is None else seed
         self._episode_toolbox = self.toolbox.for_episode(episode_seed)
-        self._images = [
-            replace(open_image(image), source=index, to_source=np.eye(3)) for index, image in enumerate(sample.images)
-        ]
+        self._images = [_source(open_image(image), index) for index, image in enumerate(sample.images)]
         self._tokens = 0
-        observation = Observation(text=question_text(sample), images=self._shown(self._images))
+        observation = self._observe(question_text(sample), self._images)
         self._trajectory = Trajectory(sample=sample, observation=observation, seed=episode_seed)
         return observation, {"sample_id": sample.id}
 
@@ -176,16 +176,16 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
         """What the policy sees next, and the result of its call if it made one."""
         assert not isinstance(action, FinalAnswer)
         if isinstance(action, ParseError):
-            return Observation(text=f"Error: {action.message}"), None
+            return self._observe(f"Error: {action.message}"), None
         result = self._episode_toolbox.run(action, tuple(self._images))
         if result.error is not None:
-            return Observation(text=f"Error: {result.error.message}"), result
+            return self._observe(f"Error: {result.error.message}"), result
         first = len(self._images)
         self._images.extend(result.images)
         text = result.text
         if result.images:
             text = f"{_image_names(first, len(result.images))}: {result.text}"
-        return Observation(text=text, images=self._shown(result.images)), result
+        return self._observe(text, result.images), result
 
     def _record(
         self,
@@ -202,8 +202,9 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
         if stop_reason is not None:
             self._trajectory = replace(self._trajectory, reward=self.reward_fn(self._trajectory))
 
-    def _shown(self, images: Sequence[MedicalImage]) -> tuple[MedicalImage, ...]:
-        return tuple(fit(image, self.view_size) for image in images)
+    def _observe(self, text: str, images: Sequence[MedicalImage] = ()) -> Observation:
+        """What the policy sees of a text and of images at native resolution."""
+        return Observation(text=harmless(text), images=tuple(fit(image, self.view_size) for image in images))
 
 
 _FAREWELLS = {
@@ -211,6 +212,12 @@ _FAREWELLS = {
     StopReason.MAX_TURNS: "The episode ended without an answer: out of turns.",
     StopReason.MAX_TOKENS: "The episode ended without an answer: out of tokens.",
 }
+
+
+def _source(image: MedicalImage, index: int) -> MedicalImage:
+    """An image of the sample as the episode's own."""
+    image.pixels.flags.writeable = False  # other episodes share them: a tool may not draw on them
+    return replace(image, source=index, to_source=np.eye(3))
 
 
 def question_text(sample: VQASample) -> str:

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from medvista.errors import UserError
+from medvista.outside_text import break_signs
 from medvista.parsing import TAGS
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.types import MedicalImage, Observation, TokenSegment
@@ -96,9 +97,7 @@ class ChatRenderer:
 
     def _harmless(self, text: str) -> str:
         """Breaks every added token of the vocabulary and every tag of the grammar that occurs in the text."""
-        while (broken := self._signs.sub(lambda m: f"{m[0][0]} {m[0][1:]}", text)) != text:
-            text = broken
-        return text
+        return break_signs(text, self._signs)
 
     def _render_template(self, form: str, n_images: int) -> str:
         """A piece of the chat template with a sign where the observation's text goes."""
