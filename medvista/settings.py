@@ -6,8 +6,9 @@ type and default without loading torch.
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, replace
-from typing import Literal
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
 
 Aggregation = Literal["sequence", "token"]  # how per-token losses become one number
 
@@ -20,7 +21,7 @@ class ExpertConfig:
     cells: int = 2  # side of a box in cells, at least
     max_zooms: int = 2  # on the first of many regions: an episode has to end
     jitter_share: float = 0.0  # share of boxes moved off their target
-    jitter_cells: int = 4  # how far, at most, in each direction
+    jitter_cells: int | None = None  # how far, at most, in each direction; None: to anywhere on the image
     direct_share: float = 0.0  # share of tool questions answered without looking
 
 
@@ -83,3 +84,73 @@ class GRPOConfig:
     minibatches: int = 1  # optimiser steps an update and inner epoch
     inner_epochs: int = 1
     max_grad_norm: float = 1.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class EndpointConfig:
+    """A model behind an OpenAI-compatible HTTP endpoint: a vendor's, or vLLM, SGLang, llama.cpp, Ollama on your own."""
+
+    url: str = "https://api.openai.com/v1"  # what /chat/completions is appended to
+    model: str = ""  # as the endpoint names it; has to be given
+    key_env: str = "OPENAI_API_KEY"  # environment variable that holds the key; the key itself never stands in a file
+    concurrency: int = 8  # requests under way at once
+    timeout_s: float = 120.0  # of one request
+    retries: int = 6  # after a timeout, a lost connection, 429 or 5xx
+    backoff_s: float = 1.0  # before the first retry; doubles with each further one
+    max_wait_s: float = 300.0  # longest wait that the endpoint's Retry-After may ask for
+    cache_dir: Path | None = None  # answers are kept here and not paid for twice; none without
+    prompt_price: float | None = None  # dollars per million prompt tokens; without prices only tokens are told
+    completion_price: float | None = None  # dollars per million completion tokens
+    body: dict[str, Any] = field(default_factory=dict)  # more fields of each request; null leaves out one of ours
+
+
+SegmentBackend = Literal["litemedsam", "medsam", "sam", "sam2", "sam3"]
+DetectorName = Literal["grounding_dino", "owlv2"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SegmentConfig:
+    """Which model the tool `segment` runs."""
+
+    backend: SegmentBackend = "litemedsam"
+    checkpoint: str = ""  # a folder or hub id; for litemedsam a file of weights; empty: the backend's own
+    detector: Literal["", "grounding_dino", "owlv2"] = ""  # finds phrases for a backend that does not read
+    detector_checkpoint: str = ""  # a folder or hub id; empty: the detector's own
+    download: bool = False  # allow the first call to download from the hub
+    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", ...
+    cached_images: int = 32  # image embeddings kept: 4 MB each for SAM and the MedSAMs, 17 for SAM 2, 21 for SAM 3
+    max_batch: int = 8  # calls in one forward pass, in executors with workers
+    max_wait_ms: float = 5.0  # how long a call waits for others to join it there
+
+
+@dataclass(frozen=True, kw_only=True)
+class GroundConfig:
+    """Which model the tool `ground` runs."""
+
+    backend: DetectorName = "grounding_dino"
+    checkpoint: str = ""  # a folder or hub id; empty: the backend's own
+    threshold: float = 0.3  # lowest confidence of a box
+    max_boxes: int = 10  # shown; the best ones
+    download: bool = False  # allow the first call to download from the hub
+    device: str = "auto"
+    max_batch: int = 8
+    max_wait_ms: float = 5.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class ReadTextConfig:
+    """How the tool `read_text` reads."""
+
+    min_confidence: float = 0.5  # of a line, 0-1
+    max_lines: int = 40  # shown; the first in reading order
+
+
+@dataclass(frozen=True, kw_only=True)
+class RetrieveConfig:
+    """What the tool `retrieve` searches, and how."""
+
+    corpus: str = ""  # a folder or file of .txt, .md, .jsonl or SLAKE's KG; empty: SLAKE's under $MEDVISTA_DATA
+    method: Literal["bm25", "embeddings", "hybrid"] = "bm25"
+    passage_words: int = 120  # longer texts are cut into passages of about this many words
+    cache: str = "~/.cache/medvista"  # where embeddings of a corpus are kept
+    device: str = "auto"

@@ -78,7 +78,10 @@ class ScriptedExpert:
         return start, start + cells
 
     def _shift(self, span: tuple[int, int], rng: np.random.Generator) -> tuple[int, int]:
-        far = self.config.jitter_cells
-        shift = int(rng.integers(-far, far + 1))
-        shift = min(max(shift, -span[0]), self.config.grid - span[1])
+        most = self.config.grid - span[1]  # to the right or below
+        if self.config.jitter_cells is None:
+            shift = int(rng.integers(-span[0], most + 1))
+        else:
+            far = self.config.jitter_cells
+            shift = min(max(int(rng.integers(-far, far + 1)), -span[0]), most)
         return span[0] + shift, span[1] + shift

@@ -91,8 +91,7 @@ def _ask_yes_no(phantom: Phantom, rng: np.random.Generator) -> tuple[str, str, s
     kind = phantom.nodules[0].kind
     others = [other for other in KINDS if other != kind]
     asked = kind if rng.uniform() < 0.5 else others[rng.integers(len(others))]
-    # What was asked is said again beside what was seen: a small model compares neighbours better than across images.
-    return f"Is the nodule {asked}?", "yes" if asked == kind else "no", f"Is it {asked}? It is {kind}."
+    return f"Is the nodule {asked}?", "yes" if asked == kind else "no", f"It is {kind}."
 
 
 def _ask_side(phantom: Phantom, rng: np.random.Generator) -> tuple[str, str, str]:

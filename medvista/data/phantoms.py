@@ -20,7 +20,7 @@ from medvista.types import Box, MedicalImage, Window
 
 RENDERER_VERSION = 2  # raised whenever the same seed gives other pixels, so that caches of older ones are not used
 SIZE = 448  # pixels, both sides
-LUNG_WINDOW = Window(centre=-500.0, width=1500.0)  # -1250 .. 250 HU
+LUNG_WINDOW = Window(centre=-350.0, width=1800.0)  # -1250 .. 550 HU; wide, so that no nodule reaches its top
 SPACING_MM = (0.8, 0.8)
 
 Kind = Literal["solid", "cavitary", "subsolid"]
@@ -28,10 +28,10 @@ Material = Literal["contrast", "calcium", "metal"]
 Side = Literal["left", "right"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
 MATERIALS: tuple[Material, ...] = get_args(Material)
-MATERIAL_HU = {"contrast": 550.0, "calcium": 900.0, "metal": 2600.0}  # all above 250 HU: white in the lung window
+MATERIAL_HU = {"contrast": 750.0, "calcium": 1150.0, "metal": 2800.0}  # all white in the lung window
 
 _STAMP_RADIUS = 30  # half-side of the stamp, pixels
-_NODULE_MASS = 11_000.0  # HU x pixels, the same for every kind; the densest stays below the lung window's top
+_NODULE_MASS = 15_000.0  # HU x pixels, the same for every kind
 _SECOND_MOMENT = 11.0  # mean squared radius, pixels^2, the same for every kind (up to a jitter that hides the rest)
 
 

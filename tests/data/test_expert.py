@@ -111,16 +111,24 @@ def test_the_same_seed_gives_the_same_plan_and_other_seeds_other_faults(five_fam
 
 @pytest.mark.parametrize("share", [0.0, 0.3, 1.0])
 def test_as_many_boxes_are_off_as_configured(five_families: list[VQASample], share: float) -> None:
-    config = ExpertConfig(jitter_share=share)
+    config = ExpertConfig(jitter_share=share, jitter_cells=4)
     sample = five_families[0]
     (aimed,) = calls(plan(ScriptedExpert(), sample))
     boxes = [calls(plan(ScriptedExpert(config), sample, seed))[0].arguments["bbox_2d"] for seed in range(600)]
     off = sum(box != aimed.arguments["bbox_2d"] for box in boxes)
     # Of the boxes that are moved, those moved by nothing in both directions stay where they were.
-    chance = share * (1 - 1 / (2 * config.jitter_cells + 1) ** 2)
+    chance = share * (1 - 1 / (2 * 4 + 1) ** 2)
     assert stats.binomtest(off, 600, chance).pvalue > 0.001 if 0 < chance < 1 else off == 600 * chance
     far = np.abs(np.array(boxes) - aimed.arguments["bbox_2d"]).max() * config.grid / 1000
-    assert far <= config.jitter_cells + 0.1
+    assert far <= 4.1
+
+
+def test_boxes_without_a_limit_are_moved_to_anywhere_on_the_image(five_families: list[VQASample]) -> None:
+    expert = ScriptedExpert(ExpertConfig(jitter_share=1.0))
+    boxes = [calls(plan(expert, five_families[0], seed))[0].arguments["bbox_2d"] for seed in range(1000)]
+    columns, counts = np.unique([x1 for x1, _, _, _ in boxes], return_counts=True)
+    assert len(columns) == 13  # places of a box of two cells on a grid of 14
+    assert stats.chisquare(counts).pvalue > 0.001
 
 
 @pytest.mark.parametrize("share", [0.0, 0.4, 1.0])
