@@ -21,4 +21,5 @@ class SuiteEntry:
 SUITE = (
     SuiteEntry(name="zoom", target="medvista.tools.zoom:zoom"),
     SuiteEntry(name="window", target="medvista.tools.window:window"),
+    SuiteEntry(name="segment", target="medvista.tools.segment:build_segment"),
 )

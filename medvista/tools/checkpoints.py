@@ -1,0 +1,60 @@
+"""Where the weights of a tool are: a folder, or the local cache of the Hugging Face hub."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import torch
+from huggingface_hub import try_to_load_from_cache
+from huggingface_hub.errors import HFValidationError
+
+from medvista.errors import UserError
+
+_WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+
+
+def require_checkpoint(checkpoint: str, *, download: bool) -> None:
+    """Make sure that a model can be loaded without a surprise later; reads no weights and asks no network.
+
+    Args:
+        checkpoint: a folder as `save_pretrained` writes it, or an id of the hub.
+        download: the user allows the first call to download what is not in the cache.
+
+    Raises:
+        UserError: the weights are not here.
+    """
+    folder = Path(checkpoint).expanduser()
+    if folder.is_dir():
+        if not any((folder / name).is_file() for name in (*_WEIGHTS, "config.json")):
+            raise UserError(f"the folder {folder} holds no model; give one with config.json and weights, or a hub id")
+        return
+    if download or _in_cache(checkpoint):
+        return
+    raise UserError(
+        f"the weights {checkpoint} are neither a folder nor in the cache of the Hugging Face hub; run "
+        f"`hf download {checkpoint}`, or set its option download to true, or checkpoint to a folder"
+    )
+
+
+def pick_device(name: str) -> torch.device:
+    """The device of that name; ``"auto"`` is a GPU where there is one.
+
+    Raises:
+        UserError: torch knows no such device, or has none here.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+    except RuntimeError:
+        raise UserError(f"there is no device {name!r}; give auto, cpu or cuda") from None
+    if device.type == "cuda" and not torch.cuda.is_available():
+        raise UserError(f"the device {name!r} is not available here; give auto or cpu")
+    return device
+
+
+def _in_cache(checkpoint: str) -> bool:
+    try:
+        return any(isinstance(try_to_load_from_cache(checkpoint, name), str) for name in _WEIGHTS)
+    except HFValidationError:  # not even the form of an id
+        return False

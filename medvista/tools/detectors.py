@@ -1,0 +1,117 @@
+"""Phrases to boxes: open-vocabulary detectors through transformers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+
+from medvista.types import Box
+
+DetectorName = Literal["grounding_dino", "owlv2"]
+
+CHECKPOINTS: dict[DetectorName, str] = {
+    "grounding_dino": "IDEA-Research/grounding-dino-tiny",
+    "owlv2": "google/owlv2-base-patch16-ensemble",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Detection:
+    """A box a detector found."""
+
+    box: Box  # x1, y1, x2, y2, pixels of the picture, within it
+    score: float  # the model's confidence, 0-1
+
+
+class Detector(Protocol):
+    """Boxes of phrases."""
+
+    def detect(self, pictures: Sequence[np.ndarray], phrases: Sequence[str]) -> list[list[Detection]]:
+        """The boxes of each phrase on its picture, best first; none where nothing was found.
+
+        Args:
+            pictures: displays ``[H, W]`` or ``[H, W, 3]`` uint8, one a phrase.
+            phrases: what to look for, one a picture.
+        """
+
+
+class ZeroShotDetector:
+    """Grounding DINO (Liu et al. 2023, arXiv 2303.05499) or OWLv2 (Minderer et al. 2023, arXiv 2306.09683).
+
+    Args:
+        name: which of the two; they take phrases in different forms.
+        model: of transformers.
+        processor: of the same checkpoint.
+        threshold: lowest confidence of a box.
+        overlap: of two boxes with a larger intersection over union only the better is kept.
+    """
+
+    def __init__(
+        self, name: DetectorName, model: Any, processor: Any, *, threshold: float = 0.3, overlap: float = 0.5
+    ) -> None:
+        self.name = name
+        self.model = model.eval().requires_grad_(False)
+        self._processor = processor
+        self._threshold = threshold
+        self._overlap = overlap
+
+    @classmethod
+    def from_checkpoint(
+        cls, name: DetectorName, checkpoint: str, *, download: bool, device: torch.device, threshold: float
+    ) -> ZeroShotDetector:
+        """The detector from a folder or a hub id; its processor does without torchvision."""
+        local = not download
+        processor = AutoProcessor.from_pretrained(checkpoint, local_files_only=local)
+        model = AutoModelForZeroShotObjectDetection.from_pretrained(checkpoint, local_files_only=local)
+        return cls(name, model.to(device), processor, threshold=threshold)
+
+    @torch.inference_mode()
+    def detect(self, pictures: Sequence[np.ndarray], phrases: Sequence[str]) -> list[list[Detection]]:
+        """The boxes of each phrase on its picture, best first."""
+        shown = [Image.fromarray(picture).convert("RGB") for picture in pictures]
+        device = next(self.model.parameters()).device
+        inputs = self._processor(images=shown, text=self._texts(phrases), return_tensors="pt", padding=True).to(device)
+        output = self.model(**inputs)
+        sizes = [(picture.height, picture.width) for picture in shown]
+        # Each phrase is the only one of its picture, so that labels need no reading.
+        found = self._processor.post_process_grounded_object_detection(
+            output, threshold=self._threshold, target_sizes=sizes
+        )
+        return [self._detections(one, picture.size) for one, picture in zip(found, shown, strict=True)]
+
+    def _texts(self, phrases: Sequence[str]) -> Any:
+        if self.name == "owlv2":
+            return [[f"a photo of {phrase}"] for phrase in phrases]
+        # Grounding DINO wants lower case, and a stop at the end of each phrase.
+        return [f"{phrase.lower().replace('.', ' ').strip()}." for phrase in phrases]
+
+    def _detections(self, found: Any, size: tuple[int, int]) -> list[Detection]:
+        width, height = size
+        boxes = [_clip(box, width, height) for box in found["boxes"].tolist()]
+        pairs = zip(boxes, found["scores"].tolist(), strict=True)
+        whole = [Detection(box=box, score=score) for box, score in pairs if box[0] < box[2] and box[1] < box[3]]
+        kept: list[Detection] = []
+        for detection in sorted(whole, key=lambda one: -one.score):
+            if all(_overlap(detection.box, other.box) <= self._overlap for other in kept):
+                kept.append(detection)
+        return kept
+
+
+def _clip(box: Sequence[float], width: int, height: int) -> Box:
+    x1, y1, x2, y2 = box
+    return max(x1, 0.0), max(y1, 0.0), min(x2, float(width)), min(y2, float(height))
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Intersection over union of two boxes."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    shared = max(width, 0.0) * max(height, 0.0)
+    areas = sum((box[2] - box[0]) * (box[3] - box[1]) for box in (one, other))
+    return shared / max(areas - shared, 1e-9)

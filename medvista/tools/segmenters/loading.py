@@ -1,0 +1,143 @@
+"""From settings to a segmenter: which model, which weights, how it sees."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from transformers import (
+    AutoTokenizer,
+    Sam2Model,
+    Sam3Model,
+    Sam3TrackerModel,
+    SamModel,
+)
+from transformers.image_processing_base import ImageProcessingMixin
+
+from medvista.errors import UserError
+from medvista.settings import SegmentBackend, SegmentConfig
+from medvista.tools.checkpoints import pick_device, require_checkpoint
+from medvista.tools.detectors import CHECKPOINTS as DETECTOR_CHECKPOINTS
+from medvista.tools.detectors import ZeroShotDetector
+from medvista.tools.segmenters import lite_medsam
+from medvista.tools.segmenters.concepts import ConceptSegmenter, DetectingSegmenter
+from medvista.tools.segmenters.input_view import InputView
+from medvista.tools.segmenters.prompt import Segmenter
+from medvista.tools.segmenters.prompted import PromptedSegmenter
+
+CHECKPOINTS: dict[SegmentBackend, str] = {
+    "medsam": "wanglab/medsam-vit-base",
+    "sam": "facebook/sam-vit-base",
+    "sam2": "facebook/sam2.1-hiera-small",
+    "sam3": "facebook/sam3",
+}
+_MODELS: dict[SegmentBackend, Any] = {
+    "medsam": SamModel,
+    "sam": SamModel,
+    "sam2": Sam2Model,
+    "sam3": Sam3TrackerModel,
+}
+_IMAGENET = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+_HALF = ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5))
+_NORMALISATION: dict[SegmentBackend, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "sam": _IMAGENET,
+    "sam2": _IMAGENET,
+    "sam3": _HALF,
+}
+
+
+def reads_text(config: SegmentConfig) -> bool:
+    """True where the segmenter of these settings takes phrases."""
+    return config.backend == "sam3" or bool(config.detector)
+
+
+def require_weights(config: SegmentConfig) -> None:
+    """Make sure that `load_segmenter` will find what it needs; reads no weights.
+
+    Raises:
+        UserError: a package or weights are missing; the message says what to install.
+    """
+    pick_device(config.device)
+    if config.backend == "litemedsam":
+        _lite_weights(config)
+    else:
+        require_checkpoint(config.checkpoint or CHECKPOINTS[config.backend], download=config.download)
+    if config.detector:
+        require_checkpoint(_detector_checkpoint(config), download=config.download)
+
+
+def load_segmenter(config: SegmentConfig) -> Segmenter:
+    """The segmenter, its weights read.
+
+    Raises:
+        UserError: LiteMedSAM's weights are missing or damaged.
+        OSError: transformers cannot load a checkpoint.
+    """
+    device = pick_device(config.device)
+    segmenter = _lite_medsam(config, device) if config.backend == "litemedsam" else _sam(config, device)
+    if config.backend == "sam3":
+        segmenter = _reading(config, segmenter, device)
+    if config.detector:
+        return DetectingSegmenter(segmenter, _detector(config, device))
+    return segmenter
+
+
+def _lite_weights(config: SegmentConfig) -> Path:
+    weights = Path(config.checkpoint).expanduser() if config.checkpoint else lite_medsam.packaged_weights()
+    if weights is None:
+        raise UserError(f"the weights of LiteMedSAM are not installed; {lite_medsam.INSTALL}")
+    if not weights.is_file():
+        raise UserError(f"there is no file of LiteMedSAM weights {weights}; {lite_medsam.INSTALL}")
+    return weights
+
+
+def _lite_medsam(config: SegmentConfig, device: torch.device) -> PromptedSegmenter:
+    model = lite_medsam.load_lite_medsam(_lite_weights(config))
+    return PromptedSegmenter(model.to(device), lite_medsam.VIEW, choose=False, cached_images=config.cached_images)
+
+
+def _sam(config: SegmentConfig, device: torch.device) -> PromptedSegmenter:
+    model = _pretrained(_MODELS[config.backend], config)
+    view = _view(config, side=int(model.prompt_encoder.input_image_size))
+    choose = config.backend != "medsam"
+    return PromptedSegmenter(model.to(device), view, choose=choose, cached_images=config.cached_images)
+
+
+def _reading(config: SegmentConfig, by_place: PromptedSegmenter, device: torch.device) -> ConceptSegmenter:
+    model = _pretrained(Sam3Model, config)
+    tokenizer = _pretrained(AutoTokenizer, config)
+    return ConceptSegmenter(model.to(device), tokenizer, by_place.view, by_place)
+
+
+def _detector(config: SegmentConfig, device: torch.device) -> ZeroShotDetector:
+    assert config.detector
+    return ZeroShotDetector.from_checkpoint(
+        config.detector, _detector_checkpoint(config), download=config.download, device=device, threshold=0.3
+    )
+
+
+def _detector_checkpoint(config: SegmentConfig) -> str:
+    assert config.detector
+    return config.detector_checkpoint or DETECTOR_CHECKPOINTS[config.detector]
+
+
+def _pretrained(loader: Any, config: SegmentConfig) -> Any:
+    checkpoint = config.checkpoint or CHECKPOINTS[config.backend]
+    load: Callable[..., Any] = loader.from_pretrained
+    return load(checkpoint, local_files_only=not config.download)
+
+
+def _view(config: SegmentConfig, side: int) -> InputView:
+    """How the checkpoint sees: MedSAM stretches and scales by the picture's own range, whatever its files say."""
+    if config.backend == "medsam":
+        return InputView(side=side, stretch=True)
+    mean, std = _NORMALISATION[config.backend]
+    try:
+        checkpoint = config.checkpoint or CHECKPOINTS[config.backend]
+        said, _ = ImageProcessingMixin.get_image_processor_dict(checkpoint, local_files_only=not config.download)
+        mean, std = tuple(said["image_mean"]), tuple(said["image_std"])
+    except (OSError, KeyError):
+        pass  # a checkpoint without a processor's file: the values of its family
+    return InputView(side=side, stretch=config.backend != "sam", mean=mean, std=std)
