@@ -25,7 +25,8 @@ from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.comparisons import holm_corrected
 from medvista.evaluation.report import write_report
-from medvista.evaluation.results import ArmScore, Comparison, Mode, Results, write_results
+from medvista.evaluation.results import ArmScore, Comparison, Mode, Results
+from medvista.evaluation.results_file import write_results
 from medvista.evaluation.tables import format_arms_table, format_comparisons_table
 from medvista.functional.statistics import (
     bootstrap_ci,

@@ -19,7 +19,7 @@ from experiments.stage_record import StageRecord
 from experiments.stages import Stages
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
-from medvista.evaluation.results import write_results
+from medvista.evaluation.results_file import write_results
 from medvista.functional.losses import SURROGATES
 from medvista.rewards import RewardFunction
 

@@ -1,19 +1,10 @@
-"""The numbers a run leaves behind, and `results.json`, the file that holds them.
-
-Scripts rely on the path ``arms.<arm>.<benchmark>.<greedy|sampled>.accuracy``; accuracies and rates are fractions.
-"""
+"""The numbers a run leaves behind; accuracies and rates are fractions. `results.json` holds them (`results_file`)."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
-from pathlib import Path
-from typing import Any, Literal, TypeAlias, cast
-
-from medvista.data.atomic import replacing
-from medvista.data.json_fields import FieldError, Fields, plain
-from medvista.errors import UserError
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeAlias
 
 Interval: TypeAlias = tuple[float, float]
 Mode: TypeAlias = Literal["greedy", "sampled"]
@@ -60,6 +51,53 @@ class Comparison:
     families: tuple[str, ...] = ()  # the families it is restricted to; none: all of them
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Effect:
+    """What happened to accuracy and to the answers themselves, on some questions, when observations were replaced."""
+
+    n: int
+    accuracy: float  # with the true observations
+    accuracy_changed: float  # with the replaced ones
+    difference: float  # changed minus true: below 0 where the tool had mattered
+    ci95: Interval  # of the difference, paired
+    answers_changed: float  # share of the questions that got another answer, right or wrong
+    answers_changed_ci95: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Counterfactual:
+    """The same policy on the same questions, with something else in the place of what its tools showed."""
+
+    benchmark: str
+    arm: str
+    mode: Mode
+    change: str  # "blank", "shuffled" or "random"
+    overall: Effect
+    looked: Effect | None  # on the episodes that were shown something else; None where there is none
+    p_value: float  # that the change makes no difference to accuracy
+    seed: int  # of the draws of donors and places
+    p_holm: float | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Evidence:
+    """Whether an arm looked at what annotators had marked."""
+
+    benchmark: str
+    arm: str
+    mode: Mode
+    annotated: int  # questions with marked evidence
+    looked: int  # of these, the ones whose episode looked anywhere
+    hit_rate: float  # share of those where a region looked at holds the centre of a marked box
+    ci95: Interval
+    hit_rate_random: float  # what the same regions would hit at random places
+    accuracy_hit: float | None  # where a marked box was hit; None where none was
+    accuracy_missed: float | None
+    masks: int = 0  # of those that looked, the ones with a mask of the evidence
+    mask_hit_rate: float | None = None  # share of these where a region looked at holds half of a mask's pixels or more
+    mask_ci95: Interval | None = None
+
+
 ArmScores: TypeAlias = Mapping[str, Mapping[str, Mapping[str, ArmScore]]]  # arm -> benchmark -> mode
 
 
@@ -71,6 +109,9 @@ class Results:
     seeds: tuple[int, ...]
     arms: ArmScores  # in the order tables and plots show them
     comparisons: Sequence[Comparison] = ()  # the one that matters most first
+    counterfactuals: Sequence[Counterfactual] = ()
+    evidence: Sequence[Evidence] = ()
+    leakage: Mapping[str, Any] = field(default_factory=dict)  # overlap of test with train images
     chance: Mapping[str, Mapping[str, float]] = field(default_factory=dict)  # benchmark -> family or "all" -> accuracy
     descriptions: Mapping[str, str] = field(default_factory=dict)  # arm -> what it is, in a few words
     timing: Mapping[str, float] = field(default_factory=dict)  # {"sft_s": ..., "total_s": ...}, seconds
@@ -99,145 +140,3 @@ class Results:
     def score(self, arm: str, benchmark: str, mode: str) -> ArmScore | None:
         """An arm's score, or None when it was not measured."""
         return self.arms.get(arm, {}).get(benchmark, {}).get(mode)
-
-
-# ------------------------------------------------------------------------------------------------------------- writing
-
-
-def write_results(path: Path, results: Results) -> None:
-    """Write `results.json` in one move, so that a reader never meets half a file."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    text = json.dumps(plain(results_to_json(results)), indent=2, ensure_ascii=False, allow_nan=False)
-    with replacing(path) as file:
-        file.write(text.encode() + b"\n")
-
-
-def results_to_json(results: Results) -> dict[str, Any]:
-    """The results as nested values; one seed is written as ``"seed"``, several as ``"seeds"``."""
-    seeds = {"seed": results.seeds[0]} if len(results.seeds) == 1 else {"seeds": results.seeds}
-    arms = {
-        arm: {
-            benchmark: {mode: _arm_score_to_json(score) for mode, score in modes.items()}
-            for benchmark, modes in benchmarks.items()
-        }
-        for arm, benchmarks in results.arms.items()
-    }
-    return {
-        "experiment": results.experiment,
-        **seeds,
-        "arms": arms,
-        "comparisons": [_comparison_to_json(comparison) for comparison in results.comparisons],
-        "chance": results.chance,
-        "descriptions": results.descriptions,
-        "timing": results.timing,
-        "throughput": results.throughput,
-        "versions": results.versions,
-        "config": results.config,
-    }
-
-
-def _score_to_json(score: Score) -> dict[str, Any]:
-    return {"n": score.n, "accuracy": score.accuracy, "ci95": score.ci95}
-
-
-def _arm_score_to_json(score: ArmScore) -> dict[str, Any]:
-    values = {
-        **_score_to_json(score),
-        "tool_calls_mean": score.tool_calls_mean,
-        "tool_error_rate": score.tool_error_rate,
-        "hit_rate": score.hit_rate,
-        "answered_rate": score.answered_rate,
-        "tokens_mean": score.tokens_mean,
-        "families": {family: _score_to_json(part) for family, part in score.families.items()},
-    }
-    return values | ({"per_seed": score.per_seed} if score.per_seed else {})
-
-
-def _comparison_to_json(comparison: Comparison) -> dict[str, Any]:
-    values = asdict(comparison)
-    if not comparison.families:
-        del values["families"]
-    return values
-
-
-# ------------------------------------------------------------------------------------------------------------- reading
-
-
-def read_results(path: Path) -> Results:
-    """The results that `write_results` wrote.
-
-    Raises:
-        UserError: the file is missing, is not JSON, or a field is missing or malformed; it names file and field.
-    """
-    path = Path(path)
-    if not path.is_file():
-        raise UserError(f"there is no results file {path}: has the run ended?")
-    try:
-        return _results(Fields(json.loads(path.read_text(encoding="utf-8"))))
-    except FieldError as error:
-        raise UserError(f"results file {path}: {error}; run the evaluation again") from error
-    except ValueError as error:
-        raise UserError(f"results file {path} is not valid JSON ({error}); run the evaluation again") from error
-
-
-def _results(fields: Fields) -> Results:
-    seeds = fields.numbers("seeds") if "seeds" in fields else (fields.read("seed", int),)
-    return Results(
-        experiment=fields.read("experiment", str),
-        seeds=tuple(int(seed) for seed in seeds),
-        arms={
-            arm: {
-                benchmark: {mode: _arm_score(score) for mode, score in benchmarks.items(benchmark)}
-                for benchmark in benchmarks
-            }
-            for arm, benchmarks in fields.items("arms")
-        },
-        comparisons=[_comparison(comparison) for comparison in fields.objects("comparisons")],
-        chance={name: fields.object("chance").floats(name) for name in fields.get("chance", dict, {})},
-        descriptions=fields.get("descriptions", dict, {}),
-        timing=fields.get("timing", dict, {}),
-        throughput=fields.get("throughput", dict, {}),
-        versions=fields.get("versions", dict, {}),
-        config=fields.get("config", dict, {}),
-    )
-
-
-def _arm_score(fields: Fields) -> ArmScore:
-    score = _score(fields)
-    return ArmScore(
-        n=score.n,
-        accuracy=score.accuracy,
-        ci95=score.ci95,
-        tool_calls_mean=fields.get("tool_calls_mean", float, 0.0),
-        tool_error_rate=fields.get("tool_error_rate", float, 0.0),
-        answered_rate=fields.get("answered_rate", float, 1.0),
-        tokens_mean=fields.get("tokens_mean", float, 0.0),
-        hit_rate=fields.read("hit_rate", float) if "hit_rate" in fields else None,
-        families={family: _score(part) for family, part in fields.items("families")},
-        per_seed=fields.floats("per_seed"),
-    )
-
-
-def _score(fields: Fields) -> Score:
-    return Score(n=fields.read("n", int), accuracy=fields.read("accuracy", float), ci95=_interval(fields))
-
-
-def _interval(fields: Fields) -> Interval:
-    return cast(Interval, fields.numbers("ci95", 2))
-
-
-def _comparison(fields: Fields) -> Comparison:
-    return Comparison(
-        benchmark=fields.read("benchmark", str),
-        arm=fields.read("arm", str),
-        baseline=fields.read("baseline", str),
-        mode=cast(Mode, fields.one_of("mode", MODES)),
-        difference=fields.read("difference", float),
-        ci95=_interval(fields),
-        p_value=fields.read("p_value", float),
-        n=fields.read("n", int),
-        test=fields.read("test", str),
-        p_holm=fields.read("p_holm", float) if "p_holm" in fields else None,
-        families=fields.texts("families"),
-    )

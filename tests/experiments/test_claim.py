@@ -10,7 +10,8 @@ from experiments.claim import claim_parts, claim_results, run_claim
 from experiments.cli import load_config
 from experiments.config import ExperimentConfig
 from experiments.outcomes import Outcomes, read_outcomes, write_outcomes
-from medvista.evaluation.results import Comparison, Results, read_results
+from medvista.evaluation.results import Comparison, Results
+from medvista.evaluation.results_file import read_results
 
 
 @pytest.fixture

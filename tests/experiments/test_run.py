@@ -16,7 +16,7 @@ from experiments.outcomes import read_outcomes
 from experiments.reporting import learning_curves, notes, pick_episodes
 from medvista.data.phantom_vqa import FAMILIES
 from medvista.data.trajectories import read_trajectories
-from medvista.evaluation.results import read_results
+from medvista.evaluation.results_file import read_results
 from medvista.functional.episodes import correct, summarise
 
 TRAINED = {"direct", "direct_rl", "sft", "sft_longer", "sft_rejection", "sft_rl"}

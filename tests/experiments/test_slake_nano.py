@@ -14,7 +14,8 @@ from medvista.data.expert import ScriptedExpert
 from medvista.data.trajectories import read_trajectories
 from medvista.envs import MedicalVQAEnv
 from medvista.evaluation.baselines import QuestionLookup
-from medvista.evaluation.results import Results, read_results
+from medvista.evaluation.results import Results
+from medvista.evaluation.results_file import read_results
 from medvista.functional.episodes import correct, looks, region_hit
 from medvista.types import Trajectory, VQASample
 
