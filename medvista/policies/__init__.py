@@ -1,6 +1,7 @@
 """Policies: the VLM, how it is prompted, and the engines that generate its turns."""
 
 from medvista.policies.chat import ChatRenderer
+from medvista.policies.endpoint_engine import EndpointEngine
 from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
 from medvista.policies.nano import build_nano
 from medvista.policies.scripted import ScriptedPolicy
@@ -10,6 +11,7 @@ from medvista.settings import NanoConfig
 
 __all__ = [
     "ChatRenderer",
+    "EndpointEngine",
     "Engine",
     "GenerationRequest",
     "NanoConfig",

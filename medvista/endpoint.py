@@ -1,0 +1,299 @@
+"""Asking a model behind an OpenAI-compatible HTTP endpoint: bounded, retried, counted, and kept on disk.
+
+Needs the package httpx2 (extra ``endpoint``), which huggingface_hub brings along.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import logging
+import os
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal, TypeVar
+
+from medvista.endpoint_cache import AnswerCache
+from medvista.errors import UserError
+from medvista.settings import EndpointConfig
+
+if TYPE_CHECKING:
+    import httpx2
+
+log = logging.getLogger(__name__)
+
+Message = Mapping[str, Any]  # {"role": ..., "content": text or parts}
+Question = TypeVar("Question")
+Answer = TypeVar("Answer")
+
+_TRANSIENT = {408, 409, 425, 429}  # and all 5xx: the same request may succeed later
+# Codes of a 429 or 402 that no waiting mends: the account is out of money.
+_UNPAID = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached", "billing_not_active"}
+
+
+class RequestRefusedError(Exception):
+    """The endpoint will not answer this request (400, 413, 422): too long, or against its rules on content."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Reply:
+    """What the model wrote."""
+
+    text: str
+    finish_reason: Literal["stop", "length"] = "stop"
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Usage:
+    """What was asked of an endpoint."""
+
+    requests: int = 0  # answered
+    retries: int = 0
+    refused: int = 0
+    prompt_tokens: int = 0
+    completion_tokens: int = 0
+
+    def __add__(self, other: Usage) -> Usage:
+        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
+
+    def cost(self, prompt_price: float | None, completion_price: float | None) -> float | None:
+        """Dollars, from dollars per million tokens; None without prices.
+
+        >>> Usage(prompt_tokens=2_000_000, completion_tokens=100_000).cost(2.5, 10.0)
+        6.0
+        """
+        if prompt_price is None or completion_price is None:
+            return None
+        return (self.prompt_tokens * prompt_price + self.completion_tokens * completion_price) / 1e6
+
+
+class ChatEndpoint:
+    """A client of ``/chat/completions`` for many threads.
+
+    Args:
+        config: which model, where, and how patiently.
+
+    Raises:
+        UserError: the URL or the model's name makes no sense, or httpx2 is not installed.
+    """
+
+    def __init__(self, config: EndpointConfig) -> None:
+        self.config = config
+        self.usage = Usage()  # asked of the endpoint
+        self.usage_from_disk = Usage()  # answered from the cache: paid for in an earlier run
+        self._url = _checked_url(config)
+        self._key = os.environ.get(config.key_env, "").strip()
+        self._cache = AnswerCache(config.cache_dir) if config.cache_dir is not None else None
+        self._http = _client(config, self._key)
+        self._lock = threading.Lock()
+        self._stop = threading.Event()  # wakes those who wait for a retry once another request failed for good
+
+    def __repr__(self) -> str:
+        return f"ChatEndpoint({self.config.model!r} at {self._url})"  # without the key
+
+    def complete(
+        self, messages: Sequence[Message], *, max_tokens: int, temperature: float = 0.0, draw: int = 0
+    ) -> Reply:
+        """The model's answer to a conversation.
+
+        Args:
+            messages: the conversation, in the form of the API.
+            max_tokens: of the answer, at most.
+            temperature: 0 is greedy.
+            draw: names the draw above temperature 0: sent as ``seed``, and part of what the cache goes by.
+
+        Raises:
+            RequestRefusedError: this request is refused; others may pass.
+            UserError: the endpoint cannot be used as configured, or does not answer.
+        """
+        body = self._body(messages, max_tokens, temperature, draw)
+        asked = {"url": self._url, "body": body, "draw": draw if temperature else 0}
+        if self._cache is not None and (kept := self._cache.get(asked)) is not None:
+            reply = Reply(**kept)
+            self._count_disk(reply)
+            return reply
+        reply = self._ask(body)
+        if self._cache is not None:
+            self._cache.put(asked, {name: getattr(reply, name) for name in reply.__slots__})
+        return reply
+
+    def map(self, ask: Callable[[Question], Answer], questions: Sequence[Question]) -> list[Answer]:
+        """Answers in order, at most ``concurrency`` at a time; the first error ends all and is raised."""
+        self._stop.clear()
+        with ThreadPoolExecutor(self.config.concurrency, thread_name_prefix="endpoint") as pool:
+            futures = [pool.submit(ask, question) for question in questions]
+            try:
+                return [future.result() for future in futures]
+            except BaseException:
+                self._stop.set()
+                pool.shutdown(cancel_futures=True, wait=False)
+                raise
+
+    def cost_line(self) -> str:
+        """One line for people: what was asked, and what that cost."""
+        usage, kept = self.usage, self.usage_from_disk
+        dollars = usage.cost(self.config.prompt_price, self.config.completion_price)
+        cost = "no prices given" if dollars is None else f"${dollars:,.2f}"
+        parts = [
+            f"{usage.requests:,} requests ({usage.retries:,} retries, {usage.refused:,} refused)",
+            f"{usage.prompt_tokens:,} prompt and {usage.completion_tokens:,} completion tokens",
+            cost,
+        ]
+        if kept.requests:
+            parts.append(f"{kept.requests:,} answers more from disk")
+        return f"{self.config.model}: {', '.join(parts)}"
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def _body(self, messages: Sequence[Message], max_tokens: int, temperature: float, draw: int) -> dict[str, Any]:
+        body: dict[str, Any] = {
+            "model": self.config.model,
+            "messages": list(messages),
+            "max_tokens": max_tokens,
+            "temperature": temperature,
+            "seed": draw if temperature else None,
+        }
+        return {name: value for name, value in (body | self.config.body).items() if value is not None}
+
+    def _ask(self, body: Mapping[str, Any]) -> Reply:
+        """Post until there is an answer; waits grow twofold, by half at random so that clients do not come in step."""
+        config = self.config
+        for attempt in range(config.retries + 1):
+            reply, problem, asked_wait = self._post(body)
+            if reply is not None:
+                return reply
+            if asked_wait > config.max_wait_s:
+                raise UserError(f"{self._who()} asks to wait {asked_wait:.0f} s ({problem}); run again later.")
+            if attempt == config.retries:
+                break
+            wait = max(asked_wait, config.backoff_s * 2**attempt) * random.uniform(1.0, 1.5)
+            log.info("%s: %s; retry %d in %.1f s", self._who(), problem, attempt + 1, wait)
+            self._count(Usage(retries=1))
+            if self._stop.wait(wait):
+                raise UserError(f"{self._who()} is no longer asked: another request failed.")
+        raise UserError(f"{self._who()} gave no answer in {config.retries + 1} attempts; the last: {problem}.")
+
+    def _post(self, body: Mapping[str, Any]) -> tuple[Reply | None, str, float]:
+        """One attempt: the reply, or what went wrong and the seconds the endpoint asks to wait."""
+        import httpx2
+
+        try:
+            response = self._http.post(self._url, json=body)
+        except httpx2.HTTPError as error:
+            return None, self._redacted(f"{type(error).__name__} {error}".strip()), 0.0
+        if response.is_success:
+            reply = _reply(response)
+            if reply is None:
+                return None, f"an answer in no form known: {self._redacted(response.text[:200])!r}", 0.0
+            self._count(_one(reply))
+            return reply, "", 0.0
+        said, code = _said(response)
+        self._raise_for_good(response.status_code, self._redacted(said), code)
+        return None, f"HTTP {response.status_code}: {self._redacted(said)}", retry_after(response.headers)
+
+    def _raise_for_good(self, status: int, said: str, code: str) -> None:
+        """Raises for a status that no retry mends."""
+        who = self._who()
+        if status in (401, 403):
+            has = "was refused" if self._key else "is not set"
+            raise UserError(f"{who} answers {status}: the key in ${self.config.key_env} {has}; set it ({said}).")
+        if status == 404:
+            raise UserError(f"{who} answers 404: check the URL and the model's name ({said}).")
+        if status == 402 or code in _UNPAID:
+            raise UserError(f"{who} answers {status}: the account is out of credit ({said}).")
+        if status < 400:
+            raise UserError(f"{who} answers {status}, a redirection, which is not followed; give the final URL.")
+        if status < 500 and status not in _TRANSIENT:
+            self._count(Usage(refused=1))
+            raise RequestRefusedError(f"HTTP {status}: {said}")
+
+    def _count(self, more: Usage) -> None:
+        with self._lock:
+            self.usage += more
+
+    def _count_disk(self, reply: Reply) -> None:
+        with self._lock:
+            self.usage_from_disk += _one(reply)
+
+    def _who(self) -> str:
+        return f"the endpoint {self._url} ({self.config.model})"
+
+    def _redacted(self, text: str) -> str:
+        return text.replace(self._key, "[key]") if self._key else text
+
+
+def retry_after(headers: Mapping[str, str]) -> float:
+    """Seconds that the headers ask to wait (RFC 9110, 10.2.3: seconds or a date), 0 when they ask nothing.
+
+    >>> retry_after({"retry-after": "7"}), retry_after({"retry-after-ms": "250"}), retry_after({})
+    (7.0, 0.25, 0.0)
+    """
+    try:
+        if "retry-after-ms" in headers:  # OpenAI's, finer than the standard's
+            return max(float(headers["retry-after-ms"]) / 1000, 0.0)
+        return max(float(headers.get("retry-after", 0.0)), 0.0)
+    except ValueError:
+        pass
+    try:
+        return max(email.utils.parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time(), 0.0)
+    except (KeyError, ValueError):
+        return 0.0
+
+
+def _checked_url(config: EndpointConfig) -> str:
+    if not config.model:
+        raise UserError("the endpoint has no model: name one, as the endpoint calls it, in `model`.")
+    scheme, _, rest = config.url.partition("://")
+    if scheme not in ("http", "https") or not rest:
+        raise UserError(f"the endpoint's url {config.url!r} has to begin with http:// or https://.")
+    if "@" in rest.split("/")[0]:
+        raise UserError(f"the endpoint's url must hold no key: put it into ${config.key_env}.")
+    if config.concurrency < 1 or config.retries < 0:
+        raise UserError("the endpoint's concurrency has to be at least 1, its retries at least 0.")
+    return config.url.rstrip("/").removesuffix("/chat/completions") + "/chat/completions"
+
+
+def _client(config: EndpointConfig, key: str) -> httpx2.Client:
+    try:
+        import httpx2
+    except ModuleNotFoundError:
+        raise UserError("asking an endpoint needs httpx2: pip install 'medvista[endpoint]'.") from None
+    headers = {"Authorization": f"Bearer {key}"} if key else {}  # a server of your own may want none
+    limits = httpx2.Limits(max_connections=config.concurrency)
+    return httpx2.Client(headers=headers, timeout=config.timeout_s, limits=limits)
+
+
+def _one(reply: Reply) -> Usage:
+    return Usage(requests=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
+
+
+def _reply(response: httpx2.Response) -> Reply | None:
+    """The first choice of an answer, or None when there is none to be found."""
+    try:
+        answer = response.json()
+        choice = answer["choices"][0]
+        usage = answer.get("usage") or {}
+        return Reply(
+            text=str(choice["message"].get("content") or ""),  # null when the model only reasoned, or refused
+            finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
+            prompt_tokens=int(usage.get("prompt_tokens") or 0),
+            completion_tokens=int(usage.get("completion_tokens") or 0),
+        )
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return None
+
+
+def _said(response: httpx2.Response) -> tuple[str, str]:
+    """Message and code of an error, in OpenAI's form or any other."""
+    try:
+        error = response.json()["error"]
+        return str(error["message"])[:300], str(error.get("code") or error.get("type") or "")
+    except (ValueError, LookupError, TypeError, AttributeError):
+        return " ".join(response.text.split())[:300] or response.reason_phrase, ""
