@@ -25,6 +25,14 @@ class Bounds:
     maximum: float | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class Items:
+    """How many items a list has, inclusive: ``Annotated[list[int], Items(2, 4)]``."""
+
+    minimum: int | None = None
+    maximum: int | None = None
+
+
 class ArgumentError(ValueError):
     """An argument does not fit; the message tells the model which and why. Tools raise it for their own checks."""
 
@@ -34,7 +42,7 @@ def arguments_schema(function: Callable[..., Any], documentation: str = "") -> d
 
     Args:
         function: the function, with type hints: int, float, str, bool, `Literal`, ``X | None = None``, lists and tuples
-            of these, and `Annotated` with `Bounds`.
+            of these, and `Annotated` with `Bounds` or `Items`.
         documentation: its docstring, whose ``Args:`` section describes the arguments.
 
     Raises:
@@ -51,7 +59,8 @@ def arguments_schema(function: Callable[..., Any], documentation: str = "") -> d
         if parameter.name in described:
             properties[parameter.name]["description"] = described[parameter.name]
         if parameter.default not in (inspect.Parameter.empty, None):
-            properties[parameter.name]["default"] = parameter.default
+            default = parameter.default
+            properties[parameter.name]["default"] = list(default) if isinstance(default, tuple) else default
     required = [p.name for p in parameters if p.default is inspect.Parameter.empty]
     return {"type": "object", "properties": properties, "required": required, "additionalProperties": False}
 
@@ -66,7 +75,7 @@ def type_schema(hint: Any) -> dict[str, Any]:
         return {"type": _SCALARS[hint]}
     origin, inner = get_origin(hint), get_args(hint)
     if origin is Annotated:
-        return {**type_schema(inner[0]), **_bounds_schema(inner[1:])}
+        return {**type_schema(inner[0]), **_limits_schema(inner[1:])}
     if origin is Literal and all(isinstance(value, str) for value in inner):
         return {"type": "string", "enum": list(inner)}
     if origin in (Union, types.UnionType) and len(inner) == 2 and type(None) in inner:
@@ -80,9 +89,13 @@ def type_schema(hint: Any) -> dict[str, Any]:
     raise TypeError(f"{hint} has no JSON schema here; use int, float, str, bool, Literal, list, tuple or X | None.")
 
 
-def _bounds_schema(annotations: tuple[Any, ...]) -> dict[str, Any]:
-    bounds = next((part for part in annotations if isinstance(part, Bounds)), Bounds())
-    limits = {"minimum": bounds.minimum, "maximum": bounds.maximum}
+def _limits_schema(annotations: tuple[Any, ...]) -> dict[str, Any]:
+    limits: dict[str, Any] = {}
+    for part in annotations:
+        if isinstance(part, Bounds):
+            limits |= {"minimum": part.minimum, "maximum": part.maximum}
+        elif isinstance(part, Items):
+            limits |= {"minItems": part.minimum, "maxItems": part.maximum}
     return {key: value for key, value in limits.items() if value is not None}
 
 
@@ -119,8 +132,14 @@ def validate_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) 
     given = {name: value for name, value in arguments.items() if value is not None or name in required}
     missing = [name for name in required if name not in given]
     if missing:
-        raise ArgumentError(f"The argument {missing[0]!r} is missing.")
+        raise ArgumentError(f"The argument {missing[0]!r} is missing{_meaning(properties[missing[0]])}.")
     return {name: _check(value, properties[name], name) for name, value in given.items()}
+
+
+def _meaning(schema: Mapping[str, Any]) -> str:
+    """What a missing argument is for, so that the model can supply it."""
+    description = str(schema.get("description", "")).rstrip(".")
+    return f": {description}" if description else ""
 
 
 def _check(value: Any, schema: Mapping[str, Any], where: str) -> Any:
@@ -143,7 +162,7 @@ def _check_array(value: Any, schema: Mapping[str, Any], where: str) -> Any:
         raise ArgumentError(f"{where} has to be a list, got {_shown(value)}.")
     least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
     if not least <= len(value) <= most:
-        wanted = f"{least}" if least == most else f"{least} to {most}"
+        wanted = f"{least}" if least == most else f"{least} to {most}" if most < math.inf else f"at least {least}"
         raise ArgumentError(f"{where} has to have {wanted} items, got {len(value)}.")
     items = [_check(item, schema.get("items", {}), f"{where}[{index}]") for index, item in enumerate(value)]
     return tuple(items) if least == most else items

@@ -12,10 +12,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any, Literal
 
-import numpy as np
-
 from medvista.tools.base import Tool
 from medvista.tools.registry import find_tool
+from medvista.tools.result_check import fault_of
 from medvista.tools.schema import ArgumentError, validate_arguments
 from medvista.types import MedicalImage, ToolCall, ToolError, ToolErrorType, ToolResult
 
@@ -107,7 +106,7 @@ class Toolbox:
         except Exception as error:  # a tool may raise anything; the episode goes on
             log.warning("tool %s raised", tool.name, exc_info=True)
             return _error(ToolErrorType.FAILED, f"{tool.name} failed: {type(error).__name__}: {str(error)[:200]}")
-        fault = _fault(result)
+        fault = fault_of(result, n_sources=1 + max((image.source for image in images), default=-1))
         return result if fault is None else _error(ToolErrorType.FAILED, f"{tool.name} returned {fault}.")
 
     def _call(self, tool: Tool, images: Sequence[MedicalImage], arguments: dict[str, Any]) -> Any:
@@ -143,21 +142,6 @@ def _call_within(seconds: float, tool: Tool, images: Sequence[MedicalImage], arg
     if isinstance(result, Exception):
         raise result
     return result
-
-
-def _fault(result: Any) -> str | None:
-    """What makes a tool's return value unusable to the rest of the episode, or None."""
-    if not isinstance(result, ToolResult):
-        return f"{type(result).__name__}, not a ToolResult"
-    images: tuple[Any, ...] = result.images  # a hint is no promise
-    for image in images:
-        if not isinstance(image, MedicalImage):
-            return f"{type(image).__name__} among its images"
-        grey = image.pixels.ndim == 2 and image.pixels.dtype.kind in "biuf"
-        colour = image.pixels.shape[2:] == (3,) and image.pixels.dtype == np.uint8
-        if not (grey or colour) or 0 in image.size:
-            return f"an image of shape {image.pixels.shape} and type {image.pixels.dtype}"
-    return None
 
 
 def _error(kind: ToolErrorType, message: str) -> ToolResult:

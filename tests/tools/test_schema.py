@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medvista.tools import Bounds, tool
-from medvista.tools.schema import ArgumentError, arguments_schema, type_schema, validate_arguments
+from medvista.tools.schema import ArgumentError, Items, arguments_schema, type_schema, validate_arguments
 from medvista.types import ToolResult
 
 
@@ -58,12 +58,30 @@ def test_a_tool_has_the_openai_function_form():
             "points": {
                 "type": "array",
                 "items": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
-                "default": (),
+                "default": [],
             },
         },
         "required": ["count"],
         "additionalProperties": False,
     }
+
+
+def test_a_list_may_have_limits():
+    assert type_schema(Annotated[list[int], Items(2, 4)]) == {
+        "type": "array",
+        "items": {"type": "integer"},
+        "minItems": 2,
+        "maxItems": 4,
+    }
+    schema = {"properties": {"views": type_schema(Annotated[list[int], Items(minimum=2)])}}
+    assert validate_arguments({"views": [1, 2, 3]}, schema) == {"views": [1, 2, 3]}
+    with pytest.raises(ArgumentError, match="views has to have at least 2 items, got 1"):
+        validate_arguments({"views": [1]}, schema)
+
+
+def test_a_missing_argument_is_named_with_what_it_is_for():
+    with pytest.raises(ArgumentError, match=r"'count' is missing: how many, in whole numbers\."):
+        validate_arguments({}, SCHEMA)
 
 
 @pytest.mark.parametrize("hint", [dict, object, int | str, Literal[1, 2], tuple[int, str], "int"])

@@ -4,13 +4,14 @@ import json
 import logging
 import threading
 import time
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from medvista.errors import UserError
 from medvista.tools import Tool, Toolbox, find_tool, register_tool, tool, tool_names
-from medvista.types import MedicalImage, ToolCall, ToolErrorType, ToolResult
+from medvista.types import Mask, MedicalImage, Region, ToolCall, ToolErrorType, ToolResult
 
 IMAGES = (MedicalImage(pixels=np.zeros((8, 8), dtype=np.uint8)),)
 
@@ -84,6 +85,19 @@ def returning(value):
         (ToolResult(images=(MedicalImage(pixels=np.zeros((0, 5))),)), r"shape (0, 5)"),
         (ToolResult(images=(MedicalImage(pixels=np.zeros((4, 5, 3))),)), "type float64"),
         (ToolResult(images=(MedicalImage(pixels=np.zeros((4, 5, 4), dtype=np.uint8)),)), "shape (4, 5, 4)"),
+        (ToolResult(images=IMAGES * 17), "17 images; at most 16"),
+        (ToolResult(images=(replace(IMAGES[0], to_source=np.zeros((3, 3))),)), "no invertible 3 x 3 matrix"),
+        (ToolResult(images=(replace(IMAGES[0], source=1),)), "something of image 1, which does not exist"),
+        (ToolResult(text=7), "a text of type int"),
+        (ToolResult(data=[1]), "data of type list"),
+        (ToolResult(regions=((1, 2, 3, 4),)), "tuple among its regions"),
+        (ToolResult(regions=(Region(box=(1, 2, 0, 4)),)), "the box (1, 2, 0, 4)"),
+        (ToolResult(regions=(Region(box=(1, 2, 3, float("nan"))),)), "the box (1, 2, 3, nan)"),
+        (ToolResult(regions=(Region(box=None),)), "a malformed ToolResult (TypeError"),
+        (ToolResult(masks=(np.zeros((2, 2), bool),)), "ndarray among its masks"),
+        (ToolResult(masks=(Mask(pixels=np.zeros((2, 2))),)), "a mask of shape (2, 2) and type float64"),
+        (ToolResult(masks=(Mask(pixels=np.zeros((2, 2), bool), image=-1),)), "something of image -1"),
+        (ToolResult(images=None), "a malformed ToolResult"),
     ],
 )
 def test_nonsense_from_a_tool_is_an_error(value, said):
