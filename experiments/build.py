@@ -20,8 +20,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from experiments.arms import ToolUse
 from experiments.config import ExperimentConfig
-from medvista.data.benchmark_files import data_root
-from medvista.data.benchmarks import read_benchmark
+from medvista.data.benchmarks import benchmark_name, read_benchmark
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import phantom_samples
@@ -48,6 +47,11 @@ class Parts:
         return fabric.device
 
     @cached_property
+    def benchmark(self) -> str:
+        """What results and files call the benchmark."""
+        return benchmark_name(self.config.data.benchmark)
+
+    @cached_property
     def train(self) -> list[VQASample]:
         """The training questions; SLAKE has one whose answer is empty, from which there is nothing to learn."""
         samples = self._samples("train", self.config.data.train_images)
@@ -61,18 +65,18 @@ class Parts:
         if data.benchmark != PHANTOM and len(samples) > data.validation_images:
             chosen = np.random.default_rng(0).choice(len(samples), data.validation_images, replace=False)
             samples = [samples[index] for index in sorted(chosen)]
-        return {data.benchmark: samples}
+        return {self.benchmark: samples}
 
     @cached_property
     def test(self) -> dict[str, list[VQASample]]:
         """The test questions, by benchmark: read when evaluation begins, and not before."""
-        return {self.config.data.benchmark: self._samples("test", self.config.data.test_images)}
+        return {self.benchmark: self._samples("test", self.config.data.test_images)}
 
     def _samples(self, split: Split, images: int) -> list[VQASample]:
         data = self.config.data
         if data.benchmark == PHANTOM:
             return phantom_samples(split, images=images, families=data.families, seed=data.seed)
-        return read_benchmark(data.benchmark, data_root(data.root), split)[: data.limit or None]
+        return read_benchmark(data.benchmark, data.root, split)[: data.limit or None]
 
     def toolbox(self, use: ToolUse) -> Toolbox:
         """The tools of an arm."""

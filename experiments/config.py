@@ -14,7 +14,7 @@ from medvista.settings import ExpertConfig, GRPOConfig, NanoConfig, OptimiserCon
 class DataConfig:
     """Where the questions come from."""
 
-    benchmark: str = setting("phantom", help="phantom, slake or vqa_rad")
+    benchmark: str = setting("phantom", help="phantom, a name of docs/benchmarks.md such as slake, or a YAML file")
     root: Path | None = setting(None, help="folder of the official files (default: $MEDVISTA_DATA)")
     families: list[str] = setting(
         ["attribute", "yes_no", "side", "density"], help="phantom question families; comparison is the fifth"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import csv
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -64,7 +65,37 @@ def read_rows(path: Path, build: Callable[[Fields], T]) -> list[T]:
     Raises:
         UserError: the file is missing, is not a JSON list, or a row is malformed; it names file, row and field.
     """
-    rows = read_json(path, list)
+    return build_rows(path, read_json(path, list), build)
+
+
+def read_json_lines(path: Path, build: Callable[[Fields], T]) -> list[T]:
+    """What `build` makes of each object of a file with one JSON object a line; empty lines are passed over.
+
+    Raises:
+        UserError: the file is missing, a line is not JSON, or a row is malformed; it names file, row and field.
+    """
+    return build_rows(path, _json_lines(path), build)
+
+
+def read_csv_rows(path: Path, build: Callable[[Fields], T]) -> list[T]:
+    """What `build` makes of each row of a CSV file with a header; every value is a text, an empty cell an empty one.
+
+    Raises:
+        UserError: the file is missing, is not CSV in UTF-8, or a row is malformed; it names file, row and field.
+    """
+    try:
+        with existing(path).open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin files with a mark
+            return build_rows(path, csv.DictReader(file), build)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}); place the official file again") from None
+
+
+def build_rows(path: Path, rows: Iterable[Any], build: Callable[[Fields], T]) -> list[T]:
+    """What `build` makes of each row read from `path`.
+
+    Raises:
+        UserError: a row is malformed; it names file, row and field.
+    """
     built = []
     for number, row in enumerate(rows):
         try:
@@ -72,6 +103,17 @@ def read_rows(path: Path, build: Callable[[Fields], T]) -> list[T]:
         except FieldError as error:
             raise UserError(f"{path}, row {number} (from 0): {error}; place the official file again") from None
     return built
+
+
+def _json_lines(path: Path) -> Iterator[Any]:
+    with existing(path).open("rb") as file:
+        for number, line in enumerate(file, start=1):
+            if not line.strip():
+                continue
+            try:
+                yield json.loads(line)
+            except ValueError as error:  # also bytes that are not UTF-8
+                raise UserError(f"{path}, line {number} is not valid JSON ({error}); place the file again") from None
 
 
 def read_json(path: Path, kind: type[T]) -> T:

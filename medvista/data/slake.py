@@ -1,10 +1,13 @@
 """SLAKE 1.0: CT, MR and X-ray images with boxes, questions in English and Chinese (Liu et al. 2021, arXiv 2102.09542).
 
 Official form: ``train.json``, ``validate.json``, ``test.json`` and ``imgs/xmlab*/{source.jpg,detection.json}``.
+The hub's ``BoKelvin/SLAKE`` (revision a9083ce) has the same files, one called ``validation.json``, and zipped images.
 English has 4,919 / 1,053 / 1,061 questions on 450 / 96 / 96 images.
 
 Trap: the two languages split the images differently. 72 of the 96 English test images are in the Chinese *train* split,
-so never mix languages between training and test.
+so never mix languages between training and test: what was trained on one language has seen test images of the other.
+Within English, no image is in two splits, yet 15 of the 96 test images are all but the same slice as one in train or
+validation, a neighbour of the same scan (see `medvista.data.leakage`).
 """
 
 from __future__ import annotations
@@ -51,14 +54,17 @@ def read_slake(root: Path, split: Split, language: Literal["en", "zh"] = "en") -
     if language not in _LANGUAGES:
         raise UserError(f"SLAKE has questions in {' and '.join(_LANGUAGES)}, not in {language!r}")
     folder = benchmark_folder(root, "slake/Slake1.0", marker="imgs")
+    path = folder / _FILES[split]
+    if split == "validation" and not path.exists() and (folder / "validation.json").exists():
+        path = folder / "validation.json"  # the hub's name for it
     boxes = lru_cache(maxsize=None)(read_boxes)  # an image has about eleven questions
 
     def build(row: Fields) -> VQASample | None:
         if row.read("q_lang", str) != language:
             return None
-        return _sample(row, split, folder, boxes(folder / "imgs" / Path(row.read("img_name", str)).parent))
+        return _sample(row, split, language, folder, boxes(folder / "imgs" / Path(row.read("img_name", str)).parent))
 
-    return [sample for sample in read_rows(folder / _FILES[split], build) if sample is not None]
+    return [sample for sample in read_rows(path, build) if sample is not None]
 
 
 def read_boxes(image_folder: Path) -> tuple[Region, ...]:
@@ -111,14 +117,14 @@ def _words(text: str) -> list[str]:
     return [word if word.endswith("ss") or len(word) < 4 else word.removesuffix("s") for word in words]
 
 
-def _sample(row: Fields, split: Split, folder: Path, boxes: tuple[Region, ...]) -> VQASample:
+def _sample(row: Fields, split: Split, language: str, folder: Path, boxes: tuple[Region, ...]) -> VQASample:
     image_name = row.read("img_name", str)
     question, answer = row.read("question", str).strip(), row.read("answer", str).strip()
     closed = row.read("answer_type", str).strip().upper() == "CLOSED"
     regions = evidence(question, answer, boxes)
     return VQASample(
         id=str(row.read("qid", int)),
-        benchmark="slake",
+        benchmark="slake" if language == "en" else f"slake_{language}",
         split=split,
         question=question,
         answers=(answer,),

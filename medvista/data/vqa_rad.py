@@ -2,7 +2,9 @@
 
 2,248 questions on 314 of the 315 images; 1,797 are for training and 451 for test. Two forms hold the same rows: the
 official ``VQA_RAD Dataset Public.json``, where a ``phrase_type`` that begins with ``test_`` marks the test rows, and
-the widely used ``trainset.json`` / ``testset.json``, whose train file also has 1,267 ``frame`` rows, left out here.
+the widely used ``trainset.json`` / ``testset.json``, whose train file also has 1,267 ``frame`` rows, left out here. A
+third, the hub's ``flaviagiammarino/vqa-rad`` (card at revision 74b6acb), has only image, question and answer, in lower
+case and without the four train rows that occur twice or also in test (1,793 / 451); it is read where no other is there.
 
 Traps: 202 of the 203 test images also occur in train; answers and qids are sometimes integers; two rows say
 ``"CLOSED "``; and there is no validation split, so we carve one.
@@ -14,7 +16,9 @@ import hashlib
 from pathlib import Path
 from types import MappingProxyType
 
+from medvista.data.answer_text import closed_or_open
 from medvista.data.benchmark_files import benchmark_folder, existing, read_rows
+from medvista.data.hub_rows import hub_image, read_hub_rows, unpacked_folder
 from medvista.data.json_fields import FieldError, Fields
 from medvista.errors import UserError
 from medvista.types import Split, VQASample
@@ -43,7 +47,10 @@ def read_vqa_rad(root: Path, split: Split, *, carve_validation: bool = True) -> 
     """
     if split == "validation" and not carve_validation:
         raise UserError("VQA-RAD has no official validation split: set carve_validation=True to carve one from train")
-    folder = benchmark_folder(root, "vqa_rad", marker=IMAGE_FOLDER)
+    try:
+        folder = benchmark_folder(root, "vqa_rad", marker=IMAGE_FOLDER)
+    except UserError:
+        return _from_hub(unpacked_folder(root, "vqa_rad/hub", "vqa_rad"), split, carve_validation)
     test = split == "test"
     path = folder / _SPLIT_FILES[test]
     if not path.exists() and (folder / _PUBLIC_FILE).exists():
@@ -58,6 +65,31 @@ def read_vqa_rad(root: Path, split: Split, *, carve_validation: bool = True) -> 
         return _sample(row, split, folder)
 
     return [sample for sample in read_rows(path, build) if sample is not None]
+
+
+def _from_hub(folder: Path, split: Split, carve_validation: bool) -> list[VQASample]:
+    """The hub's form: images are told apart by their content, and closed questions by their answers."""
+
+    def build(row: Fields) -> VQASample | None:
+        image = hub_image(folder, row, "image")
+        if carve_validation and split != "test" and (split == "validation") != in_validation(image.stem):
+            return None
+        answer = _text(row, "answer")
+        kind = closed_or_open(answer)
+        return VQASample(
+            id=f"{'test' if split == 'test' else 'train'}-{row.read('row', int)}",
+            benchmark="vqa_rad",
+            split=split,
+            question=row.read("question", str).strip(),
+            answers=(answer,),
+            images=(image,),
+            group_id=image.stem,
+            answer_type=kind,
+            metadata=MappingProxyType({"family": kind}),
+        )
+
+    rows = read_hub_rows(folder, "test" if split == "test" else "train", build)
+    return [sample for sample in rows if sample is not None]
 
 
 def in_validation(image_name: str) -> bool:

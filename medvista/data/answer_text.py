@@ -1,0 +1,31 @@
+"""What the readers of several benchmarks do alike with questions, answers and options."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from string import ascii_uppercase
+from typing import Literal
+
+from medvista.data.json_fields import FieldError
+
+_YES_NO = frozenset({"yes", "no"})
+
+
+def closed_or_open(answer: str) -> Literal["closed", "open"]:
+    """``"closed"`` for yes or no, where a benchmark does not say which of its questions are closed."""
+    return "closed" if answer.strip().rstrip(".").lower() in _YES_NO else "open"
+
+
+def letter_index(letter: str, choices: Sequence[str], path: str) -> int:
+    """The index of the option that a letter names.
+
+    Raises:
+        FieldError: it names none.
+
+    >>> letter_index(" B ", ["heart", "lung"], "answer")
+    1
+    """
+    index = ascii_uppercase.find(letter.strip().upper()) if len(letter.strip()) == 1 else -1
+    if not 0 <= index < len(choices):
+        raise FieldError(f'"{path}" must be a letter of one of {len(choices)} options, not {letter!r}')
+    return index

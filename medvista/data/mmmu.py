@@ -1,0 +1,155 @@
+"""MMMU, Health & Medicine: college-exam questions with up to seven images (Yue et al. 2023, arXiv 2311.16502).
+
+Three forms are read:
+
+* MMMU, the hub's ``MMMU/MMMU``: a folder of parquet files for each of five subjects, unpacked by
+  ``python -m experiments.prepare mmmu_med``. Columns: ``id, question, options`` (a Python list as a text),
+  ``explanation, image_1..image_7, img_type, answer, topic_difficulty, question_type, subfield``;
+* MMMU-Pro (Yue et al. 2024, arXiv 2409.02813), the hub's ``MMMU/MMMU_Pro``, "standard (10 options)";
+* MMMU-Pro as JSON lines with image paths (``mmmu-pro/tool/data.jsonl`` of github.com/MMMU-Benchmark/MMMU).
+
+Splits: MMMU's official dev (5 a subject) is our validation split, its official validation (30 a subject) is our test
+split, which is what papers report; answers of its official test split are not published ("?"). MMMU-Pro is all test.
+Questions and options name images as ``<image 1>``; here they become "Image 0", as tools count them.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+from medvista.data.answer_text import letter_index
+from medvista.data.benchmark_files import benchmark_folder, existing, read_json_lines
+from medvista.data.hub_rows import read_hub_rows, unpacked_folder
+from medvista.data.json_fields import FieldError, Fields
+from medvista.errors import UserError
+from medvista.types import Split, VQASample
+
+SUBJECTS = (
+    "Basic_Medical_Science",
+    "Clinical_Medicine",
+    "Diagnostics_and_Laboratory_Medicine",
+    "Pharmacy",
+    "Public_Health",
+)
+_IMAGES = 7
+_OFFICIAL: dict[str, str] = {"validation": "dev", "test": "validation"}
+_REFERENCE = re.compile(r"<image\s+(\d+)>")
+
+
+def read_mmmu_med(root: Path, split: Split) -> list[VQASample]:
+    """The questions of the five subjects of Health & Medicine: ours ``"validation"`` (dev) or ``"test"`` (validation).
+
+    Raises:
+        UserError: train is asked for, the benchmark is not unpacked, or a row is malformed.
+    """
+    if split not in _OFFICIAL:
+        raise UserError("MMMU has no train split: train on another benchmark and test on it")
+    folder = unpacked_folder(root, "mmmu_med/mmmu", "mmmu_med")
+    samples = []
+    for subject in SUBJECTS:
+        build = _builder("mmmu_med", split, folder, lambda row, name=subject: name)
+        samples += read_hub_rows(folder, f"{subject}/{_OFFICIAL[split]}", build)
+    return [sample for sample in samples if sample is not None]
+
+
+def read_mmmu_pro_med(root: Path, split: Split) -> list[VQASample]:
+    """The questions of MMMU-Pro in the same five subjects, with up to ten options; there is only ``"test"``.
+
+    Raises:
+        UserError: another split is asked for, the benchmark is not there, or a row is malformed.
+    """
+    if split != "test":
+        raise UserError("MMMU-Pro has only a test split: train and validate on another benchmark")
+    try:
+        folder = benchmark_folder(root, "mmmu_med/mmmu-pro/tool", marker="data.jsonl")
+    except UserError:
+        folder = unpacked_folder(root, "mmmu_med/mmmu_pro", "mmmu_pro_med")
+        rows = read_hub_rows(folder, "test", _builder("mmmu_pro_med", split, folder, _subject))
+    else:
+        build = _builder("mmmu_pro_med", split, folder / "static", _subject)
+        rows = read_json_lines(folder / "data.jsonl", build)
+    return [sample for sample in rows if sample is not None]
+
+
+def _subject(row: Fields) -> str | None:
+    """The subject that MMMU-Pro's row, or the name of its first image, says; None for a subject that is not medical."""
+    said = row.get("subject", str, "") or row.get("id", str, "") or Path(row.get("image_1", str, "")).stem
+    return next((subject for subject in SUBJECTS if subject in said.replace(" ", "_")), None)
+
+
+def _builder(
+    benchmark: str, split: Split, folder: Path, subject_of: Callable[[Fields], str | None]
+) -> Callable[[Fields], VQASample | None]:
+    def build(row: Fields) -> VQASample | None:
+        subject = subject_of(row)
+        return None if subject is None else _sample(row, benchmark, split, folder, subject)
+
+    return build
+
+
+def _sample(row: Fields, benchmark: str, split: Split, folder: Path, subject: str) -> VQASample:
+    places = [place for place in range(1, _IMAGES + 1) if f"image_{place}" in row]
+    if not places:
+        raise FieldError('"image_1" is missing')
+    choices = tuple(_with_images(option, places) for option in _options(row))
+    open_ended = row.get("question_type", str, "multiple-choice") == "open"
+    answers = _accepted(row) if open_ended else (choices[letter_index(row.read("answer", str), choices, "answer")],)
+    # MMMU-Pro's JSON lines have no id; their images are named like the question, with the image's number behind.
+    id = row.get("id", str, "") or re.sub(r"_\d+$", "", Path(row.read("image_1", str)).stem)
+    slices = {key: row.get(key, str, "") for key in ("subfield", "topic_difficulty", "img_type")}
+    return VQASample(
+        id=id,
+        benchmark=benchmark,
+        split=split,
+        question=_with_images(row.read("question", str), places),
+        answers=answers,
+        images=tuple(existing(folder / row.read(f"image_{place}", str)) for place in places),
+        group_id=id,
+        choices=() if open_ended else choices,
+        answer_type="open" if open_ended else "choice",
+        metadata=MappingProxyType(
+            {"family": "open" if open_ended else "choice", "subject": subject, "images": len(places), **slices}
+        ),
+    )
+
+
+def _options(row: Fields) -> list[str]:
+    """The options, a list in JSON lines and a Python list as a text in parquet."""
+    value = row.value("options")
+    options = _literal(value) if isinstance(value, str) else value
+    if not isinstance(options, list) or not all(isinstance(option, str) for option in options):
+        raise FieldError(f'"options" must be a list of texts, not {value!r}')
+    return options
+
+
+def _accepted(row: Fields) -> tuple[str, ...]:
+    """The accepted answers of an open question: one text, or several as a Python list in a text."""
+    text = row.read("answer", str).strip()
+    answers = _literal(text) if text.startswith("[") else [text]
+    if not isinstance(answers, list) or not answers or "?" in answers:
+        raise FieldError(f'"answer" must give the accepted answers, not {text!r}')
+    return tuple(str(answer).strip() for answer in answers)
+
+
+def _literal(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)  # a literal is parsed, never executed
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+
+
+def _with_images(text: str, places: list[int]) -> str:
+    """The text with ``<image 1>`` as "Image 0": the place among the images that are shown, as tools count them."""
+
+    def name(reference: re.Match[str]) -> str:
+        place = int(reference[1])
+        if place not in places:
+            raise FieldError(f'"{reference[0]}" is named, but there is no "image_{place}"')
+        return f"Image {places.index(place)}"
+
+    return _REFERENCE.sub(name, text).strip()
