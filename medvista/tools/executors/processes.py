@@ -1,0 +1,149 @@
+"""Calls in processes of their own, which can be killed."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import multiprocessing
+import os
+import signal
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cloudpickle
+
+from medvista.errors import UserError
+from medvista.settings import ToolLimits
+from medvista.tools.base import Tool
+from medvista.tools.batching import ToolRequest
+from medvista.tools.executors.answering import Reply
+from medvista.tools.executors.base import CallError
+from medvista.tools.executors.channel import Channel
+from medvista.tools.executors.packing import pack, unpack
+from medvista.tools.executors.pool import WorkerDiedError
+from medvista.tools.executors.pooled import START_TIMEOUT_S, PooledExecutor
+from medvista.tools.executors.shared_arrays import SharedArray, read_array
+from medvista.tools.executors.worker_process import READY, serve
+from medvista.tools.per_array import PerArray
+from medvista.types import ToolErrorType
+
+log = logging.getLogger(__name__)
+
+SHARED_BYTES = 1 << 30  # of images kept in shared memory between calls
+
+
+class ProcessExecutor(PooledExecutor):
+    """Runs tools in processes on this machine.
+
+    A process is forked from a server that has imported medvista (multiprocessing's ``forkserver``), in about 20 ms.
+    Large images go through shared memory, once for all the calls on them; a tool sees their pixels read-only.
+
+    Args:
+        limits: see `PooledExecutor`; `memory_mb` is what a process may allocate beyond what it had when it started
+            (RLIMIT_DATA: Linux only).
+        per_tool: see `Executor`.
+        start_timeout_s: see `PooledExecutor`.
+
+    Raises:
+        UserError: this system has no Unix sockets.
+    """
+
+    def __init__(
+        self,
+        limits: ToolLimits | None = None,
+        per_tool: Mapping[str, ToolLimits] | None = None,
+        *,
+        start_timeout_s: float = START_TIMEOUT_S,
+    ) -> None:
+        super().__init__(limits, per_tool, start_timeout_s=start_timeout_s)
+        if "forkserver" not in multiprocessing.get_all_start_methods():
+            raise UserError("The executor 'processes' needs Linux or macOS; use 'threads' or 'ray' here.")
+        self._context = multiprocessing.get_context("forkserver")
+        self._context.set_forkserver_preload(["medvista.tools.executors.worker_process"])
+        self._shared = PerArray(SharedArray, max_bytes=SHARED_BYTES)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _copy, (self.limits, self.per_tool, self.start_timeout_s)
+
+    def _make_worker(self, tool: Tool, limits: ToolLimits) -> _ProcessWorker:
+        return _ProcessWorker(tool, limits, self._context, self._shared)
+
+
+def _copy(limits: ToolLimits, per_tool: Mapping[str, ToolLimits], start_timeout_s: float) -> ProcessExecutor:
+    return ProcessExecutor(limits, per_tool, start_timeout_s=start_timeout_s)
+
+
+class _ProcessWorker:
+    """A process that serves one tool; see `medvista.tools.executors.pool.Worker`."""
+
+    def __init__(
+        self,
+        tool: Tool,
+        limits: ToolLimits,
+        context: multiprocessing.context.ForkServerContext,
+        shared: PerArray[SharedArray],
+    ) -> None:
+        self._tool = tool
+        self._shared = shared
+        self._ready = False
+        ours, theirs = socket.socketpair()
+        with theirs:
+            self._process = context.Process(
+                target=serve, args=(theirs, limits.memory_mb), name=f"tool-{tool.name}", daemon=True
+            )
+            self._process.start()
+        self._channel = Channel(ours)
+        self._channel.send(cloudpickle.dumps(tool))
+
+    @property
+    def alive(self) -> bool:
+        return self._process.is_alive()
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        if self._ready:
+            return
+        name = self._tool.name
+        try:
+            data, _ = self._channel.receive(read_array, timeout_s)
+        except TimeoutError:
+            raise CallError(ToolErrorType.UNAVAILABLE, f"{name} was not loaded within {timeout_s:g} s.") from None
+        except (EOFError, OSError):
+            raise CallError(ToolErrorType.CRASHED, f"{name} ended its process while loading ({self._end()}).") from None
+        if data != READY:
+            reply: Reply = unpack(data, ())
+            log.warning("tool %s could not be loaded\n%s", name, reply.trace)
+            raise CallError(ToolErrorType.UNAVAILABLE, f"{name}: {reply.message}")
+        self._ready = True
+
+    def run(self, requests: Sequence[ToolRequest], timeout_s: float | None) -> Sequence[Reply]:
+        data, arrays = pack(list(requests))
+        try:
+            self._channel.send(data, [self._shared(array) for array in arrays], timeout_s)
+            data, arrays = self._channel.receive(read_array, timeout_s)
+        except TimeoutError:
+            raise
+        except (EOFError, OSError):
+            raise WorkerDiedError(self._end()) from None
+        replies: list[Reply] = unpack(data, arrays)
+        return replies
+
+    def stop(self) -> None:
+        pid = self._process.pid
+        if pid is not None and self._process.is_alive():
+            with contextlib.suppress(ProcessLookupError, PermissionError):
+                os.killpg(pid, signal.SIGKILL)  # the process leads a group: with it goes what the tool has started
+            self._process.kill()
+
+    def discard(self) -> None:
+        self.stop()
+        self._process.join()
+        self._channel.close()
+
+    def _end(self) -> str:
+        """How the process ended, in words."""
+        self._process.join(timeout=0.3)
+        code = self._process.exitcode
+        if code is None:
+            return "it closed its connection"
+        return f"exit code {code}" if code >= 0 else f"killed by {signal.Signals(-code).name}"

@@ -1,0 +1,161 @@
+"""Calls in Ray actors: processes on this machine or on a cluster's."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import cloudpickle
+import numpy as np
+
+from medvista.errors import UserError
+from medvista.settings import ToolLimits
+from medvista.tools.base import Tool
+from medvista.tools.batching import ToolRequest
+from medvista.tools.executors.answering import Reply, answer, could_not_load, load, pack_replies
+from medvista.tools.executors.base import CallError
+from medvista.tools.executors.memory import limit_memory
+from medvista.tools.executors.packing import pack, unpack
+from medvista.tools.executors.pool import WorkerDiedError
+from medvista.tools.executors.pooled import START_TIMEOUT_S, PooledExecutor
+from medvista.tools.per_array import PerArray
+from medvista.types import ToolErrorType
+
+try:
+    import ray
+    from ray.exceptions import GetTimeoutError, RayError
+except ImportError as error:
+    raise UserError("The executor 'ray' needs the package ray: pip install 'medvista[ray]'.") from error
+
+log = logging.getLogger(__name__)
+
+STORED_BYTES = 1 << 29  # of images kept in Ray's object store between calls
+
+
+class RayExecutor(PooledExecutor):
+    """Runs tools in Ray actors. A model tool holds its weights once an actor, and answers in batches.
+
+    Large images go through Ray's object store, once for all the calls on them; a tool sees their pixels read-only.
+
+    Args:
+        limits: see `PooledExecutor`; `memory_mb` is what an actor may allocate beyond what it had when it started
+            (RLIMIT_DATA: Linux only).
+        per_tool: see `Executor`.
+        start_timeout_s: see `PooledExecutor`.
+        actor_options: by name of a tool, what Ray is asked for its actors: ``{"segment": {"num_gpus": 1}}``. By default
+            an actor reserves nothing.
+        init: arguments of `ray.init`, where Ray does not run yet: ``{"address": "auto"}`` joins a cluster. What was
+            started here ends with `close`.
+    """
+
+    def __init__(
+        self,
+        limits: ToolLimits | None = None,
+        per_tool: Mapping[str, ToolLimits] | None = None,
+        *,
+        start_timeout_s: float = START_TIMEOUT_S,
+        actor_options: Mapping[str, Mapping[str, Any]] | None = None,
+        init: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__(limits, per_tool, start_timeout_s=start_timeout_s)
+        self.actor_options = dict(actor_options or {})
+        self.init = dict(init or {})
+        self._started_ray = not ray.is_initialized()
+        if self._started_ray:
+            ray.init(**{"include_dashboard": False, "log_to_driver": False, "logging_level": "warning", **self.init})
+        self._stored = PerArray(ray.put, max_bytes=STORED_BYTES)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        settings = {"start_timeout_s": self.start_timeout_s, "actor_options": self.actor_options, "init": self.init}
+        return _copy, (self.limits, self.per_tool, settings)
+
+    def close(self) -> None:
+        """See `Executor.close`."""
+        super().close()
+        if self._started_ray and ray.is_initialized():
+            self._started_ray = False
+            ray.shutdown()
+
+    def _make_worker(self, tool: Tool, limits: ToolLimits) -> _RayWorker:
+        options = {"num_cpus": 0, **self.actor_options.get(tool.name, {})}
+        return _RayWorker(tool, limits, options, self._stored)
+
+
+def _copy(limits: ToolLimits, per_tool: Mapping[str, ToolLimits], settings: Mapping[str, Any]) -> RayExecutor:
+    return RayExecutor(limits, per_tool, **settings)
+
+
+class _Actor:
+    """What runs in the actor's process."""
+
+    def __init__(self, tool: bytes, memory_mb: int | None) -> None:
+        self._pickled = tool
+        self._memory_mb = memory_mb
+
+    def load(self) -> Reply:
+        """Read the tool and its weights; says what failed."""
+        try:
+            self._tool: Tool = cloudpickle.loads(self._pickled)
+            limit_memory(self._memory_mb)
+            load(self._tool)
+        except (Exception, SystemExit) as error:
+            return could_not_load(error)
+        return Reply()
+
+    def answer(self, data: bytes, *arrays: np.ndarray) -> tuple[bytes, list[np.ndarray]]:
+        """A packed reply for each packed request."""
+        return pack_replies(self._tool, answer(self._tool, unpack(data, arrays)))
+
+
+class _RayWorker:
+    """An actor that serves one tool; see `medvista.tools.executors.pool.Worker`."""
+
+    alive = True  # an actor that has died says so when it is called
+
+    def __init__(
+        self, tool: Tool, limits: ToolLimits, options: Mapping[str, Any], stored: PerArray[ray.ObjectRef]
+    ) -> None:
+        self._tool = tool
+        self._stored = stored
+        actor: Any = ray.remote(_Actor)
+        self._actor = actor.options(**options).remote(cloudpickle.dumps(tool), limits.memory_mb)
+        self._loading: ray.ObjectRef | None = self._actor.load.remote()
+
+    def wait_until_ready(self, timeout_s: float) -> None:
+        if self._loading is None:
+            return
+        name = self._tool.name
+        try:
+            reply: Reply = ray.get(self._loading, timeout=timeout_s)
+        except GetTimeoutError:
+            raise CallError(ToolErrorType.UNAVAILABLE, f"{name} was not loaded within {timeout_s:g} s.") from None
+        except RayError as error:
+            raise CallError(ToolErrorType.CRASHED, f"{name} ended its actor while loading ({_why(error)}).") from None
+        if reply.failure is not None:
+            log.warning("tool %s could not be loaded\n%s", name, reply.trace)
+            raise CallError(reply.failure, f"{name}: {reply.message}")
+        self._loading = None
+
+    def run(self, requests: Sequence[ToolRequest], timeout_s: float | None) -> Sequence[Reply]:
+        data, arrays = pack(list(requests))
+        pending = self._actor.answer.remote(data, *(self._stored(array) for array in arrays))
+        try:
+            data, found = ray.get(pending, timeout=timeout_s)
+        except GetTimeoutError:
+            raise TimeoutError from None
+        except RayError as error:
+            raise WorkerDiedError(_why(error)) from None
+        # Copied: a view would hold its place in the object store for as long as the episode is kept.
+        replies: list[Reply] = unpack(data, [array.copy() for array in found])
+        return replies
+
+    def stop(self) -> None:
+        ray.kill(self._actor, no_restart=True)
+
+    def discard(self) -> None:
+        self.stop()
+
+
+def _why(error: RayError) -> str:
+    return type(error).__name__
