@@ -117,6 +117,7 @@ class Mask:
     pixels: np.ndarray  # [H, W] bool, in pixels of the source image
     image: int = 0  # index among the sample's images
     label: str = ""
+    slice: Slice | None = None  # of a volume, on which the mask lies
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -3,26 +3,27 @@
 The object, one a line in the file that `medvista.data.trajectories` writes::
 
     {"sample": {"id", "benchmark", "split", "question", "answers", "choices", "answer_type", "group_id",
-                "regions": [{"box": [x1, y1, x2, y2], "image", "label"}], "metadata": {}},
+                "regions": [{"box": [x1, y1, x2, y2], "image", "label", "slice"}], "metadata": {}},
      "observation": {"text", "images": [{"path", "source", "to_source": [[a, b, c], [d, e, f], [0, 0, 1]],
-                                         "modality", "spacing_mm"}]},
+                                         "modality", "spacing_mm", "slice"}]},
      "turns": [{"text", "finish_reason",
                 "action": {"type": "tool_call", "name", "arguments", "thought"}
                           | {"type": "answer", "text", "thought"} | {"type": "parse_error", "message", "thought"},
                 "result": {"text", "regions", "data", "error": {"type", "message"} | null, "seconds",
-                           "masks": [{"rle": {"size": [H, W], "counts"}, "image", "label"}]} | null,  # COCO's RLE
+                           "masks": [{"rle": {"size": [H, W], "counts"}, "image", "label", "slice"}]} | null,
                 "observation": {...} | null}],
      "stop_reason", "reward": {"total", "terms": {}} | null, "answer", "seed", "policy_version",
      "stream": {"token_ids", "loss_mask", "log_probs"}}            # only when asked for
 
-"answer" repeats the last action for people and scripts; it is not read back. Boxes are in source pixels.
+"answer" repeats the last action for people and scripts; it is not read back. Boxes are in source pixels, masks
+in COCO's run lengths of them; where these are of one slice of a volume, "slice" is {"plane", "index"}, else absent.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from itertools import groupby
-from typing import Any, TypeAlias, cast
+from typing import Any, TypeAlias, cast, get_args
 
 import numpy as np
 
@@ -37,8 +38,10 @@ from medvista.types import (
     MedicalImage,
     Observation,
     ParseError,
+    Plane,
     Region,
     Reward,
+    Slice,
     StopReason,
     TokenStream,
     ToolCall,
@@ -95,11 +98,16 @@ def _sample_to_json(sample: VQASample) -> dict[str, Any]:
 
 
 def _region_to_json(region: Region) -> dict[str, Any]:
-    return {"box": region.box, "image": region.image, "label": region.label}
+    return {"box": region.box, "image": region.image, "label": region.label, **_slice_to_json(region.slice)}
 
 
 def _mask_to_json(mask: Mask) -> dict[str, Any]:
-    return {"rle": mask_to_rle(mask.pixels), "image": mask.image, "label": mask.label}
+    rle = mask_to_rle(mask.pixels)
+    return {"rle": rle, "image": mask.image, "label": mask.label, **_slice_to_json(mask.slice)}
+
+
+def _slice_to_json(where: Slice | None) -> dict[str, Any]:
+    return {} if where is None else {"slice": {"plane": where.plane, "index": where.index}}
 
 
 def _observation_to_json(observation: Observation, save_image: SaveImage) -> dict[str, Any]:
@@ -110,6 +118,7 @@ def _observation_to_json(observation: Observation, save_image: SaveImage) -> dic
             "to_source": view.to_source,
             "modality": view.modality,
             "spacing_mm": view.spacing_mm,
+            **_slice_to_json(view.slice),
         }
         for view in observation.images
     ]
@@ -199,7 +208,15 @@ def _sample(fields: Fields, views: tuple[MedicalImage, ...]) -> VQASample:
 
 def _region(fields: Fields) -> Region:
     box = cast(Box, fields.numbers("box", 4))
-    return Region(box=box, image=fields.get("image", int, 0), label=fields.get("label", str, ""))
+    label, image = fields.get("label", str, ""), fields.get("image", int, 0)
+    return Region(box=box, image=image, label=label, slice=_slice(fields))
+
+
+def _slice(fields: Fields) -> Slice | None:
+    if "slice" not in fields:
+        return None
+    where = fields.object("slice")
+    return Slice(plane=cast(Plane, where.one_of("plane", get_args(Plane))), index=where.read("index", int))
 
 
 def _mask(fields: Fields) -> Mask:
@@ -208,7 +225,8 @@ def _mask(fields: Fields) -> Mask:
         pixels = mask_from_rle({"size": rle.numbers("size", 2), "counts": rle.numbers("counts")})
     except (ValueError, OverflowError) as error:
         raise FieldError(f'"{fields.path("rle")}" is no run-length encoding: {error}') from None
-    return Mask(pixels=pixels, image=fields.get("image", int, 0), label=fields.get("label", str, ""))
+    label, image = fields.get("label", str, ""), fields.get("image", int, 0)
+    return Mask(pixels=pixels, image=image, label=label, slice=_slice(fields))
 
 
 def _observation(fields: Fields, load_pixels: LoadPixels) -> Observation:
@@ -223,6 +241,7 @@ def _view(fields: Fields, load_pixels: LoadPixels) -> MedicalImage:
         spacing_mm=cast(Any, fields.numbers("spacing_mm", 2)) if "spacing_mm" in fields else None,
         source=fields.get("source", int, 0),
         to_source=_affine(fields) if "to_source" in fields else np.eye(3),
+        slice=_slice(fields),
     )
 
 

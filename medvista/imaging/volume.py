@@ -1,13 +1,14 @@
 """Slices of a volume, and from any image back to the voxels and the patient.
 
 Voxels are ``[Z, Y, X]``, to the feet, the back and the left of the patient. Every slice is then shown as it lies in
-the array, in the radiological convention: axial seen from the feet, with the front up; coronal seen from the front, with
-the head up; the patient's right on the left of both; sagittal seen from the left, with the front on the left and the
-head up.
+the array, in the radiological convention: axial seen from the feet, with the front up; coronal seen from the front,
+with the head up; the patient's right on the left of both; sagittal seen from the left, with the front on the left and
+the head up.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import TypeAlias
@@ -26,6 +27,7 @@ _ACROSS_DOWN: dict[Plane, tuple[int, int]] = {  # of (x, y, z), that the slice's
     "coronal": (0, 2),
     "sagittal": (1, 2),
 }
+_STATED_DEGREES = 1.0  # smaller angles change nothing that is said about a slice
 
 
 def slice_count(volume: Volume, plane: Plane) -> int:
@@ -76,6 +78,35 @@ def source_image(images: Sequence[MedicalImage], image: MedicalImage) -> Medical
     return replace(take_slice(source.volume, image.slice), window=source.window, source=image.source)
 
 
+def describe_slice(volume: Volume, where: Slice) -> str:
+    """The slice in words, and how far its plane is from the patient's own.
+
+    >>> volume = Volume(voxels=np.zeros((25, 41, 33)), to_patient=np.diag([2, 2, -2, 1]))
+    >>> describe_slice(volume, Slice(plane="axial", index=3))
+    'axial slice 3 of 0 to 24'
+    """
+    name = "frame" if where.plane == "frame" else f"{where.plane} slice"
+    degrees = obliqueness(volume)
+    oblique = f", oblique by {degrees:.0f} degrees" if degrees >= _STATED_DEGREES else ""
+    return f"{name} {where.index} of 0 to {slice_count(volume, where.plane) - 1}{oblique}"
+
+
+def describe_volume(volume: Volume) -> str:
+    """How many slices there are to see, in words."""
+    if volume.planes == ("frame",):
+        return f"frames 0 to {slice_count(volume, 'frame') - 1}"
+    return ", ".join(f"{plane} slices 0 to {slice_count(volume, plane) - 1}" for plane in volume.planes)
+
+
+def obliqueness(volume: Volume) -> float:
+    """The largest angle, in degrees, between an edge of the voxels and the patient's axis next to it; 0 for frames."""
+    if volume.to_patient is None:
+        return 0.0
+    edges = volume.to_patient[:3, :3] / np.linalg.norm(volume.to_patient[:3, :3], axis=0)
+    cosines = edges.diagonal() * (1, 1, -1)  # rows of voxels count to the feet, millimetres to the head
+    return float(np.degrees(np.arccos(np.clip(cosines, -1, 1))).max())
+
+
 def slice_to_voxels(where: Slice) -> np.ndarray:
     """Affine ``[4, 3]`` from pixels ``(x, y, 1)`` of a slice to voxels ``(x, y, z, 1)``, in the middle of its depth."""
     across, down = _ACROSS_DOWN[where.plane]
@@ -123,6 +154,11 @@ def points_to_patient(image: MedicalImage, points: np.ndarray) -> np.ndarray | N
     None where the file did not say how the image lies in the patient.
     """
     return None if image.to_patient is None else _apply(image.to_patient @ image.to_source, points)
+
+
+def position(voxel: Sequence[float], plane: Plane) -> int:
+    """Index of the slice of a plane in which a point (x, y, z) of voxels lies; it may lie outside of the volume."""
+    return math.floor(voxel[_depth(plane)])
 
 
 def _depth(plane: Plane) -> int:

@@ -21,5 +21,7 @@ class SuiteEntry:
 SUITE = (
     SuiteEntry(name="zoom", target="medvista.tools.zoom:zoom"),
     SuiteEntry(name="window", target="medvista.tools.window:window"),
+    SuiteEntry(name="rotate", target="medvista.tools.rotate:rotate"),
+    SuiteEntry(name="slice", target="medvista.tools.slice_volume:slice_volume"),
     SuiteEntry(name="segment", target="medvista.tools.segment:build_segment"),
 )

@@ -50,7 +50,7 @@ def window(
     unit = " HU" if in_hounsfield_units(looked_at) else ""
     return ToolResult(
         text=f"Image {image} {named} of centre {chosen.centre:g}, width {chosen.width:g}{unit}.",
-        images=(replace(looked_at, window=chosen),),
+        images=(replace(looked_at, window=chosen, volume=None),),
     )
 
 

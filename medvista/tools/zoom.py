@@ -6,7 +6,9 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Annotated
 
-from medvista.imaging.geometry import box_from_model, box_to_source, clip_box
+import numpy as np
+
+from medvista.imaging.geometry import box_from_model, box_to_source, clip_box, map_box
 from medvista.imaging.resample import crop
 from medvista.imaging.volume import source_image
 from medvista.tools.base import pick_image, tool
@@ -32,14 +34,30 @@ def zoom(images: Sequence[MedicalImage], bbox_2d: ModelBox, image: Annotated[int
     x1, y1, x2, y2 = bbox_2d
     if x1 >= x2 or y1 >= y2:
         raise ArgumentError(f"bbox_2d is x1 y1 x2 y2 with x1 < x2 and y1 < y2, got [{_numbers(bbox_2d)}].")
-    source = source_image(images, looked_at)
-    box = clip_box(box_to_source(looked_at, box_from_model(bbox_2d, looked_at.size)), source.size)
+    source = _to_crop(images, looked_at)
+    box = clip_box(map_box(_between(looked_at, source), box_from_model(bbox_2d, looked_at.size)), source.size)
     _refuse_sliver(box, bbox_2d)
     # The source's pixels, the window of the image the model looked at: zooming into a lung window stays in it.
     window = looked_at.window if looked_at.pixels.dtype == source.pixels.dtype else source.window
     part = crop(replace(source, window=window), box)
-    region = Region(box=box_to_source(part, (0, 0, *part.size)), image=looked_at.source, label="zoom", slice=part.slice)
+    seen = clip_box(box_to_source(part, (0, 0, *part.size)), source_image(images, looked_at).size)
+    region = Region(box=seen, image=looked_at.source, label="zoom", slice=part.slice)
     return ToolResult(text=f"Zoom of image {image} at [{_numbers(bbox_2d)}].", images=(part,), regions=(region,))
+
+
+def _to_crop(images: Sequence[MedicalImage], looked_at: MedicalImage) -> MedicalImage:
+    """The source at native resolution; of a turned or mirrored image, which is as fine, the image itself.
+
+    So what was turned stays turned, and a box of the model is the box it meant.
+    """
+    (a, b), (c, d) = looked_at.to_source[:2, :2]
+    upright = b == c == 0 and a > 0 and d > 0
+    return source_image(images, looked_at) if upright else looked_at
+
+
+def _between(image: MedicalImage, other: MedicalImage) -> np.ndarray:
+    """Affine from pixels of an image to pixels of another one of the same source."""
+    return np.eye(3) if image is other else np.linalg.inv(other.to_source) @ image.to_source
 
 
 def _refuse_sliver(box: Box, written: ModelBox) -> None:
