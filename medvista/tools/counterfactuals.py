@@ -14,10 +14,11 @@ import numpy as np
 from medvista.imaging import blank_image
 from medvista.tools.random_regions import SUBSTITUTED
 from medvista.tools.toolbox import Toolbox
+from medvista.tools.toolbox_wrapper import ToolboxWrapper
 from medvista.types import MedicalImage, ToolCall, ToolResult
 
 
-class SubstitutedResults(Toolbox):
+class SubstitutedResults(ToolboxWrapper):
     """Runs each call on the episode's true images and shows what `substitute` gives; failed calls stay as they are.
 
     Boxes of later calls on a substituted image are read as if the true one had been shown, so that what is recorded as
@@ -25,8 +26,7 @@ class SubstitutedResults(Toolbox):
     """
 
     def __init__(self, toolbox: Toolbox) -> None:
-        super().__init__(toolbox.tools, timeout_s=toolbox.timeout_s)
-        self._toolbox = toolbox
+        super().__init__(toolbox)
         self._found: list[MedicalImage] = []  # what the tools of this episode truly returned
 
     def run(self, call: ToolCall, images: Sequence[MedicalImage]) -> ToolResult:
