@@ -2,7 +2,7 @@
 
 They search a sentence for an answer, so "not B" is B and "no" is found in "normal": comparable, and more lenient than
 `medvista.functional.text.exact_match`, which decides. Nothing here is a reward. Two things we do not follow: a lottery
-among the options where nothing was found (MMMU; here it is wrong), and a mean that leaves wrong answers out (LLaVA-Med).
+among the options where nothing was found (MMMU; here that is wrong), and a mean without the wrong answers (LLaVA-Med).
 """
 
 from __future__ import annotations

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 from medvista.errors import UserError
 from medvista.functional.options import answer_options
 from medvista.functional.spelling import normalise_answer
-from medvista.functional.text import exact_match, token_f1, token_recall
+from medvista.functional.text import bleu_1, exact_match, token_f1, token_recall
 
 RIGHT, WRONG = True, False
 
@@ -218,3 +218,44 @@ def test_token_f1_agrees_with_the_squad_metric_of_torchmetrics() -> None:
             [{"answers": {"answer_start": [0], "text": [answer]}, "id": "1"}],
         )
         assert token_f1(prediction, [answer]) == pytest.approx(float(reference["f1"]) / 100)
+
+
+PAIRS = [
+    ("left upper lobe mass", "mass in left lobe"),
+    ("left left left", "left lung"),
+    ("lung", "upper left lung"),
+    ("the upper left lung of 2 patients", "lung"),
+    ("liver", "spleen"),
+    ("x ray", "x-ray"),
+]
+
+
+@pytest.mark.parametrize(("prediction", "answer"), PAIRS)
+def test_bleu_1_agrees_with_sacrebleu_and_torchmetrics(prediction: str, answer: str) -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    torchmetrics = pytest.importorskip("torchmetrics.functional.text")
+    said, wanted = normalise_answer(prediction), normalise_answer(answer)
+    reference = sacrebleu.BLEU(max_ngram_order=1, tokenize="none", smooth_method="none", effective_order=True)
+    ours = bleu_1(prediction, [answer])
+    assert ours == pytest.approx(reference.sentence_score(said, [wanted]).score / 100)
+    assert ours == pytest.approx(float(torchmetrics.bleu_score([said], [[wanted]], n_gram=1)))
+
+
+def test_bleu_1_of_several_answers_takes_the_nearest_length_and_the_most_frequent_word() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    reference = sacrebleu.BLEU(max_ngram_order=1, tokenize="none", smooth_method="none", effective_order=True)
+    answers = ["left lung", "lung lung on left side"]
+    for prediction in ("lung lung left", "left", "lung left lung left lung left"):
+        expected = reference.sentence_score(prediction, answers).score / 100
+        assert bleu_1(prediction, answers) == pytest.approx(expected)
+    assert bleu_1(None, ["left"]) == bleu_1("", ["left"]) == bleu_1("left", []) == 0.0
+
+
+@pytest.mark.parametrize(("prediction", "answer"), [pair for pair in PAIRS if pair[0] != "left left left"])
+def test_token_recall_agrees_with_sklearn_where_no_word_is_repeated(prediction: str, answer: str) -> None:
+    metrics = pytest.importorskip("sklearn.metrics")
+    said, wanted = normalise_answer(prediction).split(), normalise_answer(answer).split()
+    words = sorted({*said, *wanted})
+    truth, guess = [[word in part for word in words] for part in (wanted, said)]
+    assert token_recall(prediction, [answer]) == pytest.approx(metrics.recall_score(truth, guess))
+    assert token_f1(prediction, [answer]) == pytest.approx(metrics.f1_score(truth, guess))

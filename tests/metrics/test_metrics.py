@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medvista.functional.episodes import summarise
-from medvista.metrics import TrajectoryMetrics, VQAAccuracy
+from medvista.metrics import TrajectoryMetrics, VQAAccuracy, scoring_for
 from medvista.types import (
     Completion,
     FinalAnswer,
@@ -93,7 +93,7 @@ def test_a_metric_survives_a_checkpoint() -> None:
 TWO_PROCESSES = """
 import runpy, sys, torch
 from medvista.functional.episodes import summarise
-from medvista.metrics import TrajectoryMetrics, VQAAccuracy
+from medvista.metrics import BenchmarkScores, TrajectoryMetrics, VQAAccuracy
 
 episode, rank = runpy.run_path(sys.argv[1])["episode"], int(sys.argv[2])
 torch.distributed.init_process_group("gloo", init_method="file://" + sys.argv[3], rank=rank, world_size=2)
@@ -101,7 +101,9 @@ mine = [range(0, 5), range(5, 7)][rank]  # not equally many
 metric, accuracy = TrajectoryMetrics(), VQAAccuracy()
 metric.update([episode(number) for number in mine])
 accuracy.update([episode(number).answer for number in mine], [("left",)] * len(mine))
-torch.save((metric.compute(), accuracy.compute()), f"{sys.argv[3]}.{rank}")
+scores = BenchmarkScores("slake")
+scores.update([episode(number).answer for number in mine], [episode(number).sample for number in mine])
+torch.save((metric.compute(), accuracy.compute(), scores.compute()), f"{sys.argv[3]}.{rank}")
 torch.distributed.destroy_process_group()
 """
 
@@ -112,7 +114,10 @@ def test_two_processes_with_unequal_shares_agree_with_one(tmp_path: Path) -> Non
     processes = [subprocess.Popen(command, cwd=Path(__file__).parents[2]) for command in commands]
     assert [process.wait(timeout=120) for process in processes] == [0, 0]
     expected = summarise([episode(number) for number in range(7)])
+    episodes = [episode(number) for number in range(7)]
+    means = scoring_for("slake").means([each.answer for each in episodes], [each.sample for each in episodes])
     for rank in (0, 1):
-        rates, accuracy = torch.load(f"{meeting}.{rank}")
+        rates, accuracy, scores = torch.load(f"{meeting}.{rank}")
+        assert {name: float(value) for name, value in scores.items()} == pytest.approx(means)
         assert {name: float(value) for name, value in rates.items()} == pytest.approx(expected)
         assert float(accuracy) == pytest.approx(expected["accuracy"])
