@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import copyreg
+import importlib
 import inspect
+import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -43,11 +46,23 @@ class Tool:
     def __repr__(self) -> str:
         return f"Tool({self.name!r})"
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """By name where a module defines it, as functions travel: a worker then uses what its own module holds."""
+        module, name = getattr(self.function, "__module__", None), getattr(self.function, "__qualname__", "")
+        if module not in (None, "__main__") and getattr(sys.modules.get(module), name, None) is self:
+            return _defined_in, (module, name)
+        return copyreg.__newobj__, (type(self),), vars(self)  # type: ignore[attr-defined]
+
     @property
     def schema(self) -> dict[str, Any]:
         """The tool in OpenAI function form."""
         function = {"name": self.name, "description": self.description, "parameters": dict(self.parameters)}
         return {"type": "function", "function": function}
+
+
+def _defined_in(module: str, name: str) -> Tool:
+    defined: Tool = getattr(importlib.import_module(module), name)
+    return defined
 
 
 def tool(function: Callable[..., ToolResult]) -> Tool:

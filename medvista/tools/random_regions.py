@@ -10,12 +10,13 @@ import numpy as np
 
 from medvista.imaging.geometry import MODEL_SCALE
 from medvista.tools.toolbox import Toolbox
+from medvista.tools.toolbox_wrapper import ToolboxWrapper
 from medvista.types import MedicalImage, ToolCall, ToolResult
 
 SUBSTITUTED = "substituted"  # in `ToolResult.data`: that what was shown is not what the call asked for, and what it is
 
 
-class RandomRegions(Toolbox):
+class RandomRegions(ToolboxWrapper):
     """A toolbox whose ``bbox_2d`` arguments are moved to a random place before the call runs.
 
     Text and image of a result both come from the random box; what the model wrote stays in the record as it is. With it
@@ -27,8 +28,7 @@ class RandomRegions(Toolbox):
     """
 
     def __init__(self, toolbox: Toolbox, seed: int = 0) -> None:
-        super().__init__(toolbox.tools, timeout_s=toolbox.timeout_s)
-        self._toolbox = toolbox
+        super().__init__(toolbox)
         self._rng = np.random.default_rng(seed)
 
     def for_episode(self, seed: int) -> RandomRegions:

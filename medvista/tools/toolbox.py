@@ -5,20 +5,25 @@ from __future__ import annotations
 import difflib
 import json
 import logging
-import queue
-import threading
 import time
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from medvista.settings import ToolLimits
 from medvista.tools.base import Tool
+from medvista.tools.call_metrics import CallMetrics, ToolMetrics
+from medvista.tools.executors import CallError, Execution, Executor, ThreadExecutor
+from medvista.tools.executors.answering import failure_message
 from medvista.tools.registry import find_tool
+from medvista.tools.result_cache import ResultCache
 from medvista.tools.result_check import fault_of
 from medvista.tools.schema import ArgumentError, validate_arguments
 from medvista.types import MedicalImage, ToolCall, ToolError, ToolErrorType, ToolResult
 
 log = logging.getLogger(__name__)
+
+UNKNOWN = "(unknown)"  # stands for all tools that do not exist, in the metrics
 
 GRAMMAR = """Each turn, first think inside <think> and </think>. Then either call exactly one tool:
 <tool_call>{"name": "...", "arguments": {...}}</tool_call>
@@ -31,28 +36,48 @@ class Toolbox:
 
     Args:
         tools: the tools, with distinct names.
-        timeout_s: seconds a call may take; None runs calls in the caller's thread, without limit. A call that ran out
-            of time is abandoned, not killed: for trusted tools only.
+        timeout_s: seconds a call may take in the default executor, `ThreadExecutor`; None runs calls in the caller's
+            thread, without limit. A call that ran out of time is abandoned, not killed: for trusted tools only.
+        executor: what runs the calls, instead of the default one. It may be shared between toolboxes.
+        cache: keeps results of equal calls; none by default, since quick tools are quicker without.
 
     Raises:
-        ValueError: two tools have the same name.
+        ValueError: two tools have the same name, or both a timeout and an executor are given.
     """
 
-    def __init__(self, tools: Iterable[Tool], *, timeout_s: float | None = None) -> None:
+    def __init__(
+        self,
+        tools: Iterable[Tool],
+        *,
+        timeout_s: float | None = None,
+        executor: Executor | None = None,
+        cache: ResultCache | None = None,
+    ) -> None:
+        if timeout_s is not None and executor is not None:
+            raise ValueError("Give the timeout to the executor: its limits are those of the toolbox.")
         self.tools = tuple(tools)
-        self.timeout_s = timeout_s
+        self.executor = executor or ThreadExecutor(ToolLimits(timeout_s=timeout_s))
+        self.cache = cache
+        self._metrics = CallMetrics()
         self._by_name = {tool.name: tool for tool in self.tools}
         if len(self._by_name) < len(self.tools):
             raise ValueError(f"Two tools have the same name: {[tool.name for tool in self.tools]}.")
 
     @classmethod
-    def from_names(cls, names: Iterable[str], *, timeout_s: float | None = None) -> Toolbox:
+    def from_names(
+        cls,
+        names: Iterable[str],
+        *,
+        timeout_s: float | None = None,
+        executor: Executor | None = None,
+        cache: ResultCache | None = None,
+    ) -> Toolbox:
         """A toolbox of registered tools.
 
         Raises:
             UserError: a name is not registered.
         """
-        return cls([find_tool(name) for name in names], timeout_s=timeout_s)
+        return cls([find_tool(name) for name in names], timeout_s=timeout_s, executor=executor, cache=cache)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -89,30 +114,53 @@ class Toolbox:
             images: all images of the episode at native resolution, the sample's own first.
         """
         start = time.perf_counter()
-        result = self._run(call, images)
-        return replace(result, seconds=time.perf_counter() - start)
-
-    def _run(self, call: ToolCall, images: Sequence[MedicalImage]) -> ToolResult:
         tool = self._by_name.get(call.name)
         if tool is None:
-            return _error(ToolErrorType.UNKNOWN_TOOL, self._suggest(call.name))
+            ran = _Ran(_error(ToolErrorType.UNKNOWN_TOOL, self._suggest(call.name)))
+        else:
+            ran = self._run(tool, call, images)
+        seconds = time.perf_counter() - start
+        error = ran.result.error
+        self._metrics.record(
+            UNKNOWN if tool is None else tool.name,  # not what the model wrote, which may be anything
+            seconds,
+            error=None if error is None else error.type.value,
+            batch_size=ran.batch_size,
+            cached=ran.cached,
+        )
+        return replace(ran.result, seconds=seconds)
+
+    def metrics(self) -> dict[str, ToolMetrics]:
+        """How the calls of each tool went so far; calls of tools that do not exist are under ``"(unknown)"``."""
+        return self._metrics.summary()
+
+    def close(self) -> None:
+        """End the executor's workers."""
+        self.executor.close()
+
+    def _run(self, tool: Tool, call: ToolCall, images: Sequence[MedicalImage]) -> _Ran:
         try:
             arguments = validate_arguments(call.arguments, tool.parameters)
-            result = self._call(tool, images, arguments)
+            return self._execute(tool, images, arguments)
         except ArgumentError as error:
-            return _error(ToolErrorType.INVALID_ARGUMENTS, f"{tool.name}: {error}")
-        except _TimedOutError:
-            return _error(ToolErrorType.TIMEOUT, f"{tool.name} took longer than {self.timeout_s:g} s.")
-        except Exception as error:  # a tool may raise anything; the episode goes on
+            return _Ran(_error(ToolErrorType.INVALID_ARGUMENTS, f"{tool.name}: {error}"))
+        except CallError as error:
+            return _Ran(_error(error.kind, error.message))
+        except (Exception, SystemExit) as error:  # a tool may raise anything; the episode goes on
             log.warning("tool %s raised", tool.name, exc_info=True)
-            return _error(ToolErrorType.FAILED, f"{tool.name} failed: {type(error).__name__}: {str(error)[:200]}")
-        fault = fault_of(result, n_sources=1 + max((image.source for image in images), default=-1))
-        return result if fault is None else _error(ToolErrorType.FAILED, f"{tool.name} returned {fault}.")
+            return _Ran(_error(ToolErrorType.FAILED, failure_message(tool, error)))
 
-    def _call(self, tool: Tool, images: Sequence[MedicalImage], arguments: dict[str, Any]) -> Any:
-        if self.timeout_s is None:
-            return tool(images, **arguments)
-        return _call_within(self.timeout_s, tool, images, arguments)
+    def _execute(self, tool: Tool, images: Sequence[MedicalImage], arguments: dict[str, Any]) -> _Ran:
+        cache = self.cache
+        if cache is None:
+            return _checked(tool, images, self.executor.run(tool, images, arguments))
+        key = cache.key(tool, images, arguments)
+        known = cache.get(key)
+        if known is not None:
+            return _Ran(known, cached=True)
+        ran = _checked(tool, images, self.executor.run(tool, images, arguments))
+        cache.put(key, ran.result)
+        return ran
 
     def _suggest(self, name: str) -> str:
         near = difflib.get_close_matches(name, self.names, n=1, cutoff=0.5)
@@ -120,28 +168,20 @@ class Toolbox:
         return f"There is no tool {name[:40]!r}; {hint}"
 
 
-class _TimedOutError(Exception):
-    """A call took longer than it may."""
+@dataclass(frozen=True, slots=True)
+class _Ran:
+    """A result, and how it came about."""
+
+    result: ToolResult
+    batch_size: int = 0  # 0: not run
+    cached: bool = False
 
 
-def _call_within(seconds: float, tool: Tool, images: Sequence[MedicalImage], arguments: dict[str, Any]) -> ToolResult:
-    outcome: queue.SimpleQueue[ToolResult | Exception] = queue.SimpleQueue()
-
-    def work() -> None:
-        try:
-            outcome.put(tool(images, **arguments))
-        except Exception as error:
-            outcome.put(error)
-
-    # A daemon, so that an abandoned call cannot keep the process from ending.
-    threading.Thread(target=work, name=f"tool-{tool.name}", daemon=True).start()
-    try:
-        result = outcome.get(timeout=seconds)
-    except queue.Empty:
-        raise _TimedOutError from None
-    if isinstance(result, Exception):
-        raise result
-    return result
+def _checked(tool: Tool, images: Sequence[MedicalImage], execution: Execution) -> _Ran:
+    fault = fault_of(execution.value, n_sources=1 + max((image.source for image in images), default=-1))
+    if fault is not None:
+        return _Ran(_error(ToolErrorType.FAILED, f"{tool.name} returned {fault}."), execution.batch_size)
+    return _Ran(execution.value, execution.batch_size)
 
 
 def _error(kind: ToolErrorType, message: str) -> ToolResult:
