@@ -126,7 +126,7 @@ class Stages:
             keep_best: end with the weights of the best validation instead of the last.
         """
         folder = self.folder(name)
-        benchmark = self.config.data.benchmark
+        benchmark = self.parts.benchmark
         every = self.config.trainer.checkpoint_every
         checkpoint = PolicyCheckpoint(folder, benchmark=benchmark if keep_best else None, every_n_steps=every)
         timer = Timer(duration=None if seconds is None else timedelta(seconds=max(1.0, seconds)), interval="step")
