@@ -26,7 +26,6 @@ from medvista.policies.scripted import text_completion
 from medvista.rollout import TokenBatch
 from medvista.types import Observation, TokenStream
 
-CAPTION_PROMPT = "Describe the image."
 _PRETRAINING_SEEDS = 50_000_000  # phantoms of no split
 
 
@@ -86,7 +85,7 @@ def pretrain_captions(parts: Parts, policy: VLMPolicy) -> None:
         cells=expert.cells,
         seed=config.seed,
     )
-    prompts = ChatRenderer(policy).prompt([Observation(text=CAPTION_PROMPT, images=(v.view,)) for v in views])
+    prompts = ChatRenderer(policy).prompt([Observation(text=v.prompt, images=(v.view,)) for v in views])
     streams = [
         TokenStream().append_segment(prompt).append_completion(text_completion(view.caption, policy.tokenizer))
         for prompt, view in zip(prompts, views, strict=True)
@@ -170,5 +169,5 @@ def _corpus(parts: Parts) -> Iterator[str]:
     for x in numbers:
         for y in numbers:
             yield f"Image 1: Zoom of image 0 at [{x}, {y}, {min(1000, x + 143)}, {min(1000, y + 143)}]."
-    yield from [CAPTION_PROMPT, "A nodule in the left lung at", "A nodule in the right lung at"] * 100
+    yield from ["Describe the image.", "A nodule in the left lung at", "A nodule in the right lung at"] * 100
     yield from ["user\n", "assistant\n", "Image 1: Image 0 in the bone window of centre 500, width 2000 HU."] * 200

@@ -3,8 +3,9 @@
 A model that starts from noise stays at chance for hundreds of policy updates, so it first learns to *see*, in two
 steps. The vision tower learns a label for every visual token: which one holds a nodule and where on the grid
 (overview), its kind (crop), the material of the mass (bone window). Then the whole model learns to *caption* single
-views: where the nodule is, its kind (a guess, where a crop shows none), the material. It meets no question, no tool and
-no second image; those are the policy's to learn. A pre-trained hub model brings such skills along.
+views: where the nodule is, its kind (a guess, where a crop shows none) and whether it is the kind that was named, the
+material. It meets no episode, no tool and no second image; those are the policy's to learn. A pre-trained hub model
+brings such skills along.
 """
 
 from __future__ import annotations
@@ -33,12 +34,16 @@ class CaptionedView:
 
     view: MedicalImage  # as the policy sees it
     caption: str
+    prompt: str = "Describe the image."
 
 
 def captioned_views(
     phantoms: Sequence[Phantom], *, view_size: int, grid: int, cells: int, seed: int
 ) -> list[CaptionedView]:
-    """An overview (once a nodule), a crop and a bone-window view of each phantom, with captions.
+    """An overview (once a nodule), two crops and a bone-window view of each phantom, with captions.
+
+    The caption of the second crop checks a kind that its prompt names: a small model from scratch has no notion of the
+    same word in two places, which any pre-trained language model brings along.
 
     Args:
         phantoms: what to look at.
@@ -57,9 +62,18 @@ def captioned_views(
             views.append(CaptionedView(view=overview, caption=f"A nodule in the {nodule.side} lung at {box}."))
         part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
         views.append(CaptionedView(view=fit(part, view_size), caption=f"It is {kind}."))
+        part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
+        checked, verdict = (kind, "yes") if rng.uniform() < 0.5 else (_other(kind, rng), "no")
+        prompt, caption = f"Is the nodule {checked}?", f"It is {kind}.\n{verdict}"
+        views.append(CaptionedView(view=fit(part, view_size), caption=caption, prompt=prompt))
         bone = fit(replace(phantom.image, window=BONE_WINDOW), view_size)
         views.append(CaptionedView(view=bone, caption=f"It is {phantom.material}."))
     return views
+
+
+def _other(kind: Kind, rng: np.random.Generator) -> Kind:
+    others = [other for other in KINDS if other != kind]
+    return others[rng.integers(len(others))]
 
 
 def _random_crop(phantom: Phantom, side: int, rng: np.random.Generator) -> tuple[MedicalImage, Kind]:
