@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import runpy
 from collections.abc import Callable, Generator
 from functools import partial
 from pathlib import Path
@@ -27,6 +28,24 @@ def data_root() -> Path:
     if not root.is_dir():
         pytest.skip(f"no real data at {root}: set MEDVISTA_DATA to the folder that holds slake/ and vqa_rad/")
     return root
+
+
+@pytest.fixture(scope="session")
+def benchmark_forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[tuple[str, ...], Path]]:
+    """Every form of every benchmark, tiny and unpacked: form -> the benchmarks in it, and their data root."""
+    from medvista.data.hub_download import unpack
+    from medvista.data.sources import SOURCES
+
+    forms = runpy.run_path(str(Path(__file__).parent / "fixtures" / "benchmark_forms.py"))["FORMS"]
+    written = {}
+    for form, (names, write) in forms.items():
+        root = tmp_path_factory.mktemp(form.replace(" ", "_"))
+        write(root)
+        for name in names:
+            if (hub := SOURCES[name].hub) is not None:
+                unpack(hub, root, say=lambda _: None)
+        written[form] = (names, root)
+    return written
 
 
 @pytest.hookimpl(wrapper=True)

@@ -29,3 +29,19 @@ def letter_index(letter: str, choices: Sequence[str], path: str) -> int:
     if not 0 <= index < len(choices):
         raise FieldError(f'"{path}" must be a letter of one of {len(choices)} options, not {letter!r}')
     return index
+
+
+def told_apart(choices: Sequence[str]) -> tuple[str, ...]:
+    """The options, with those that are themselves letters spelt so that no letter means two things.
+
+    Where "C" is the text of option A, as in questions about labelled figures, an answer "C" could mean either; letters
+    are always read as the letters of options, so the texts become "letter C".
+
+    >>> told_apart(["C", "A", "None of them"]), told_apart(["heart", "lung"])
+    (('letter C', 'letter A', 'None of them'), ('heart', 'lung'))
+    """
+    letters = ascii_uppercase[: len(choices)]
+    ambiguous = any(c and c.upper() in letters and c.upper() != own for c, own in zip(choices, letters, strict=False))
+    if not ambiguous:
+        return tuple(choices)
+    return tuple(f"letter {choice}" if len(choice) == 1 and choice.isalpha() else choice for choice in choices)

@@ -5,8 +5,8 @@ The official form is the hub's ``TsinghuaC3I/MedXpertQA`` (card at revision f4e6
 medical_task, body_system, question_type``. dev is our validation split; there is no train split.
 
 Traps: the question repeats its options at the end ("Answer Choices: (A) ..."), which would show them twice: they are
-cut off; options may themselves be letters ("C" as option A, where figures are labelled); a question may have several
-images, and their order matters ("Figure A", "Figure B").
+cut off; options may themselves be letters ("C" as option A, where figures are labelled) and become "letter C"; a
+question may have several images, and their order matters ("Figure A", "Figure B").
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import re
 from pathlib import Path
 from types import MappingProxyType
 
-from medvista.data.answer_text import letter_index
+from medvista.data.answer_text import letter_index, told_apart
 from medvista.data.benchmark_files import benchmark_folder, existing, read_json_lines
 from medvista.data.json_fields import FieldError, Fields
 from medvista.errors import UserError
@@ -45,7 +45,7 @@ def read_medxpertqa_mm(root: Path, split: Split) -> list[VQASample]:
 def _sample(row: Fields, split: Split, folder: Path) -> VQASample:
     id, options = row.read("id", str), row.object("options")
     letters = sorted(options)
-    choices = tuple(options.read(letter, str).strip() for letter in letters)
+    choices = told_apart([options.read(letter, str).strip() for letter in letters])
     names = row.texts("images")
     if not names:
         raise FieldError('"images" names no image; this reader is for the MM subset')

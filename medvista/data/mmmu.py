@@ -22,7 +22,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from medvista.data.answer_text import letter_index
+from medvista.data.answer_text import letter_index, told_apart
 from medvista.data.benchmark_files import benchmark_folder, existing, read_json_lines
 from medvista.data.hub_rows import read_hub_rows, unpacked_folder
 from medvista.data.json_fields import FieldError, Fields
@@ -96,7 +96,7 @@ def _sample(row: Fields, benchmark: str, split: Split, folder: Path, subject: st
     places = [place for place in range(1, _IMAGES + 1) if f"image_{place}" in row]
     if not places:
         raise FieldError('"image_1" is missing')
-    choices = tuple(_with_images(option, places) for option in _options(row))
+    choices = told_apart([_with_images(option, places) for option in _options(row)])
     open_ended = row.get("question_type", str, "multiple-choice") == "open"
     answers = _accepted(row) if open_ended else (choices[letter_index(row.read("answer", str), choices, "answer")],)
     # MMMU-Pro's JSON lines have no id; their images are named like the question, with the image's number behind.

@@ -31,7 +31,7 @@ from typing import Any, cast
 
 import yaml
 
-from medvista.data.answer_text import closed_or_open, letter_index
+from medvista.data.answer_text import closed_or_open, letter_index, told_apart
 from medvista.data.benchmark_files import existing, read_csv_rows, read_json_lines
 from medvista.data.json_fields import FieldError, Fields
 from medvista.errors import UserError
@@ -90,8 +90,9 @@ class OwnBenchmark:
         group = _text(row, names.group) if names.group else images[0]
         if not self._in_split(row, group, split):
             return None
-        choices = self._choices(row)
-        answers = self._many(row, names.answer) if not choices else (_chosen(_text(row, names.answer), choices, row),)
+        written = self._choices(row)
+        choices = told_apart(written)
+        answers = (choices[_chosen(_text(row, names.answer), written)],) if written else self._many(row, names.answer)
         kind = "choice" if choices else closed_or_open(answers[0])
         return VQASample(
             id=id,
@@ -216,6 +217,6 @@ def _text(row: Fields, column: str, default: str | None = None) -> str:
     return str(value).strip()
 
 
-def _chosen(answer: str, choices: Sequence[str], row: Fields) -> str:
-    """The option that an answer names, by its text or its letter."""
-    return answer if answer in choices else choices[letter_index(answer, choices, "answer")]
+def _chosen(answer: str, choices: Sequence[str]) -> int:
+    """The index of the option that an answer names, by its text or else by its letter."""
+    return choices.index(answer) if answer in choices else letter_index(answer, choices, "answer")

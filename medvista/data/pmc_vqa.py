@@ -21,6 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
+from medvista.data.answer_text import told_apart
 from medvista.data.benchmark_files import benchmark_folder, existing, read_csv_rows
 from medvista.data.json_fields import Fields
 from medvista.errors import UserError
@@ -89,8 +90,8 @@ class _UnscorableError(Exception):
 def _options(row: Fields) -> tuple[tuple[str, ...], int]:
     """The options without their letters, and the index of the right one."""
     choices = tuple(_PREFIX.sub("", row.read(f"Choice {letter}", str)).strip() for letter in _LETTERS)
-    label = row.read("Answer_label" if "Answer_label" in row else "Answer", str)
-    lettered = _PREFIX.match(f"{label.strip()}:" if len(label.strip()) == 1 else label)
+    label = row.get("Answer_label", str, "").strip() or row.read("Answer", str).strip()
+    lettered = _PREFIX.match(f"{label}:" if len(label) == 1 else label)
     text = _PREFIX.sub("", label).strip()
     if lettered:
         index = _LETTERS.index(lettered[0].strip()[0])
@@ -100,7 +101,7 @@ def _options(row: Fields) -> tuple[tuple[str, ...], int]:
         raise _UnscorableError
     if not choices[index]:
         raise _UnscorableError
-    return choices, index
+    return told_apart(choices), index
 
 
 def _image(folder: Path, images: str, figure: str) -> Path:
