@@ -119,9 +119,21 @@ def test_without_numbers_contrast_follows_the_percentiles():
     assert shown.window == Window(centre=5000, width=9800)
 
 
+def test_where_there_are_no_hounsfield_units_percentiles_choose_the_window():
+    image = MedicalImage(pixels=np.arange(10_001, dtype=np.uint16).reshape(1, -1), modality="MR")
+    (shown,) = run([image], "window", percentiles=[50, 90]).images
+    assert shown.window == Window(centre=7000, width=4000)
+    assert (to_display(shown)[0, :5000] == 0).all()
+    assert (to_display(shown)[0, 9000:] == 255).all()
+
+
 @pytest.mark.parametrize(
     ("image", "arguments", "said"),
     [
+        (ct(), {"preset": "bone", "percentiles": [1, 9]}, "either preset, or centre and width, or percentiles"),
+        (ct(), {"centre": 1, "width": 1, "percentiles": [1, 9]}, "either preset, or centre and width, or percentiles"),
+        (ct(), {"percentiles": [90, 10]}, "the one shown black, then a greater one, got [90, 10]"),
+        (ct(), {"percentiles": [1, 101]}, "percentiles[1] has to be at most 100"),
         (ct(), {"preset": "bone", "centre": 3}, "either preset, or centre and width"),
         (ct(), {"centre": 3}, "centre and width together"),
         (ct(), {"centre": 3, "width": 0}, "width has to be at least 0.001"),
