@@ -6,6 +6,10 @@ import numpy as np
 
 from medvista.types import GreyCurve, MedicalImage, Window
 
+CT_WINDOW = Window(centre=40, width=400)  # soft tissue, where a CT does not say: its extremes are air and metal
+_PERCENTILES = (0.5, 99.5)  # of a volume's values: a few bright vessels do not darken the rest
+_SAMPLES = 2_000_000
+
 
 def default_window(pixels: np.ndarray) -> Window:
     """The window of an image that has none: the full range of 8 bits, else the finite minimum to maximum."""
@@ -18,6 +22,18 @@ def default_window(pixels: np.ndarray) -> Window:
         return Window(centre=0.0, width=1.0)
     low, high = float(values.min()), float(values.max())
     return Window(centre=(low + high) / 2, width=max(high - low, 1e-6))
+
+
+def robust_window(voxels: np.ndarray) -> Window | None:
+    """One window for all slices of a volume, from its percentiles; None for 8 bits, which are shown as they are."""
+    if voxels.dtype == np.uint8:
+        return None
+    values = voxels.ravel()[:: max(voxels.size // _SAMPLES, 1)]
+    values = values[np.isfinite(values)]
+    if values.size == 0:
+        return default_window(voxels)
+    low, high = (float(value) for value in np.percentile(values, _PERCENTILES))
+    return Window(centre=(low + high) / 2, width=high - low) if high > low else default_window(voxels)
 
 
 def to_display(image: MedicalImage, window: Window | None = None) -> np.ndarray:

@@ -1,20 +1,26 @@
-"""Files to `MedicalImage`, at their native bit depth."""
+"""Files to `MedicalImage`, at their native bit depth: what a file is, its content says."""
 
 from __future__ import annotations
 
+import gzip
 import threading
+import zlib
 from collections import OrderedDict
 from pathlib import Path
-
-import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from typing import Literal, TypeAlias
 
 from medvista.errors import UserError
+from medvista.imaging.dicom import read_dicom, read_series
+from medvista.imaging.nifti import read_nifti
+from medvista.imaging.pictures import read_picture
 from medvista.types import MedicalImage
 
 CACHE_BYTES = 512 * 2**20
 
-_GREY_MODES = {"1": np.uint8, "L": np.uint8, "I;16": np.uint16, "I": np.int32, "F": np.float32}
+Format: TypeAlias = Literal["dicom", "nifti", "picture"]
+
+_NIFTI_SIZES = (348, 540)  # of the headers of NIfTI-1 and NIfTI-2, their first field
+_HEAD = 352  # bytes, to the end of NIfTI-1's magic
 
 
 def open_image(image: MedicalImage | Path) -> MedicalImage:
@@ -27,48 +33,55 @@ def open_image(image: MedicalImage | Path) -> MedicalImage:
 
 
 def read_image(path: Path, modality: str = "unknown") -> MedicalImage:
-    """Read a PNG, JPEG or TIFF file.
+    """Read a PNG, JPEG, TIFF, DICOM or NIfTI file, or a folder with one DICOM series.
 
-    Grey pictures keep their 8, 16 or 32 bits; a grey picture stored as RGB is read as grey; colour becomes RGB.
+    Of a volume or a film, the result is its middle slice, with the whole in ``volume``.
 
     Args:
-        path: the file.
-        modality: recorded with the image, as these formats do not say.
+        path: the file or folder.
+        modality: recorded with the image where its format does not say.
 
     Raises:
-        UserError: the file is missing, truncated, not an image, or too large to decode safely.
+        UserError: the file is missing, damaged, of another kind, or too large to decode safely.
     """
+    path = Path(path)
+    if path.is_dir():
+        return read_series(path)
     if not path.is_file():
         raise UserError(f"There is no image file {path}; check the path and the data root.")
+    match file_format(path):
+        case "dicom":
+            return read_dicom(path)
+        case "nifti":
+            return read_nifti(path, modality)
+        case "picture":
+            return read_picture(path, modality)
+
+
+def file_format(path: Path) -> Format:
+    """What a file is, by its first bytes; by its name where these say nothing."""
+    head = _head(path)
+    if head[128:132] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):  # or a bare DICOM data set
+        return "dicom"
+    size = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")}
+    if size.intersection(_NIFTI_SIZES) and b"n" in head[4:8] + head[344:348]:
+        return "nifti"
+    suffixes = path.name.lower()
+    if suffixes.endswith((".nii", ".nii.gz")):
+        return "nifti"
+    return "dicom" if suffixes.endswith((".dcm", ".dicom", ".ima")) else "picture"
+
+
+def _head(path: Path) -> bytes:
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if head[:2] != b"\x1f\x8b":
+        return head
     try:
-        with Image.open(path) as picture:
-            pages = getattr(picture, "n_frames", 1)
-            if picture.format == "TIFF" and pages > 1:
-                raise UserError(f"{path} holds {pages} pages; split it into one file a page.")
-            ImageOps.exif_transpose(picture, in_place=True)
-            pixels = _to_array(picture)
-    except UserError:
-        raise
-    except UnidentifiedImageError:
-        raise UserError(f"{path} is not an image file that can be read; give a PNG, JPEG or TIFF.") from None
-    except Image.DecompressionBombError:
-        raise UserError(f"{path} is too large: more than {2 * (Image.MAX_IMAGE_PIXELS or 0):,} pixels.") from None
-    except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and others
-        raise UserError(f"{path} is damaged and cannot be decoded ({error}); replace the file.") from None
-    return MedicalImage(pixels=pixels, modality=modality)
-
-
-def _to_array(picture: Image.Image) -> np.ndarray:
-    if picture.mode.startswith("I;16"):
-        return np.asarray(picture).astype(np.uint16)  # native byte order, whatever the file's
-    if picture.mode in _GREY_MODES:
-        return np.array(picture.convert("L") if picture.mode == "1" else picture, dtype=_GREY_MODES[picture.mode])
-    if picture.mode == "LA":
-        return np.array(picture.convert("L"))
-    colour = np.array(picture.convert("RGB"))
-    first = colour[..., 0]
-    grey = np.array_equal(first, colour[..., 1]) and np.array_equal(first, colour[..., 2])
-    return np.ascontiguousarray(first) if grey else colour
+        with gzip.open(path) as stream:
+            return stream.read(_HEAD)
+    except (OSError, EOFError, zlib.error):
+        return head
 
 
 class _ImageCache:
@@ -81,20 +94,30 @@ class _ImageCache:
         self._lock = threading.Lock()
 
     def get(self, path: Path) -> MedicalImage:
-        key = (path, path.stat().st_mtime_ns if path.is_file() else 0)
+        key = (path, path.stat().st_mtime_ns if path.exists() else 0)
         with self._lock:
             if key in self._images:
                 self._images.move_to_end(key)
                 return self._images[key]
         image = read_image(path)  # outside the lock, so that threads decode side by side
-        image.pixels.flags.writeable = False  # shared between episodes
+        _freeze(image)  # shared between episodes
         with self._lock:
             if key not in self._images:
                 self._images[key] = image
-                self._bytes += image.pixels.nbytes
+                self._bytes += _size(image)
             while self._bytes > self._limit and len(self._images) > 1:
-                self._bytes -= self._images.popitem(last=False)[1].pixels.nbytes
+                self._bytes -= _size(self._images.popitem(last=False)[1])
         return image
+
+
+def _size(image: MedicalImage) -> int:
+    return image.pixels.nbytes if image.volume is None else image.volume.voxels.nbytes
+
+
+def _freeze(image: MedicalImage) -> None:
+    image.pixels.flags.writeable = False
+    if image.volume is not None:
+        image.volume.voxels.flags.writeable = False
 
 
 _cache = _ImageCache(CACHE_BYTES)
