@@ -104,6 +104,22 @@ class EndpointConfig:
     body: dict[str, Any] = field(default_factory=dict)  # more fields of each request; null leaves out one of ours
 
 
+@dataclass(frozen=True, kw_only=True)
+class MCPServerConfig:
+    """A Model Context Protocol server whose tools an experiment may use: a program to start, or a URL."""
+
+    command: str | None = None  # program that speaks MCP on its standard input and output
+    args: list[str] = field(default_factory=list)  # of the program
+    cwd: Path | None = None  # folder the program is started in
+    pass_env: list[str] = field(default_factory=list)  # names of environment variables it may see, beside PATH and HOME
+    url: str | None = None  # of a streamable HTTP server, instead of a program
+    token_env: str | None = None  # environment variable that holds the bearer token of the URL
+    tools: list[str] = field(default_factory=list)  # names of the tools to offer; all by default
+    images: dict[str, str] = field(default_factory=dict)  # argument -> base64, data_url or path: how images are sent
+    timeout_s: float = 30.0  # of one call
+    start_timeout_s: float = 30.0  # of starting or reaching the server
+
+
 SegmentBackend = Literal["litemedsam", "medsam", "sam", "sam2", "sam3"]
 DetectorName = Literal["grounding_dino", "owlv2"]
 
@@ -116,6 +132,7 @@ class SegmentConfig:
     checkpoint: str = ""  # a folder or hub id; for litemedsam a file of weights; empty: the backend's own
     detector: Literal["", "grounding_dino", "owlv2"] = ""  # finds phrases for a backend that does not read
     detector_checkpoint: str = ""  # a folder or hub id; empty: the detector's own
+    threshold: float = 0.3  # lowest confidence of what a phrase finds
     download: bool = False  # allow the first call to download from the hub
     device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", ...
     cached_images: int = 32  # image embeddings kept: 4 MB each for SAM and the MedSAMs, 17 for SAM 2, 21 for SAM 3

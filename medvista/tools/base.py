@@ -39,8 +39,8 @@ class Tool:
         self.description = first_paragraph(documentation) if description is None else description
         self.parameters = arguments_schema(body, documentation) if parameters is None else parameters
 
-    def __call__(self, images: Sequence[MedicalImage], **arguments: Any) -> ToolResult:
-        """Run the tool on validated arguments."""
+    def __call__(self, images: Sequence[MedicalImage], /, **arguments: Any) -> ToolResult:
+        """Run the tool on validated arguments; one of a schema from elsewhere may be called ``images``, too."""
         return self.function(images, **arguments)
 
     def __repr__(self) -> str:

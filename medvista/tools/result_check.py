@@ -13,22 +13,24 @@ from medvista.types import Mask, MedicalImage, Region, ToolResult
 MAX_IMAGES = 16  # of one result: each fills the policy's context
 
 
-def fault_of(result: Any, n_sources: int) -> str | None:
+def fault_of(result: Any, n_sources: int, n_images: int | None = None) -> str | None:
     """What makes a tool's return value unusable, completing "<tool> returned ..."; None for a sound one.
 
     Args:
         result: whatever the tool returned; a type hint is no promise.
         n_sources: images the episode has, which the result may refer to.
+        n_images: images of the episode before the call. An image of which no source is known, since it was made
+            elsewhere, is its own: the k-th of a result is source ``n_images + k``.
     """
     if not isinstance(result, ToolResult):
         return f"{type(result).__name__}, not a ToolResult"
     try:
-        return _first_fault(result, n_sources)
+        return _first_fault(result, n_sources, n_sources if n_images is None else n_images)
     except Exception as error:  # the fields of nonsense may be nonsense, too
         return f"a malformed ToolResult ({type(error).__name__}: {error})"
 
 
-def _first_fault(result: ToolResult, n_sources: int) -> str | None:
+def _first_fault(result: ToolResult, n_sources: int, n_images: int) -> str | None:
     text: Any = result.text
     if not isinstance(text, str):
         return f"a text of type {type(text).__name__}"
@@ -40,7 +42,10 @@ def _first_fault(result: ToolResult, n_sources: int) -> str | None:
         *(_image_fault(image) for image in result.images),
         *(_region_fault(region) for region in result.regions),
         *(_mask_fault(mask) for mask in result.masks),
-        *(_source_fault(part, n_sources) for part in (*result.images, *result.regions, *result.masks)),
+        *(
+            _source_fault(part, n_sources)
+            for part in (*_derived(result.images, n_images), *result.regions, *result.masks)
+        ),
     ]
     return next((fault for fault in faults if fault is not None), None)
 
@@ -72,6 +77,12 @@ def _mask_fault(mask: Any) -> str | None:
     if mask.pixels.ndim != 2 or mask.pixels.dtype != bool:
         return f"a mask of shape {mask.pixels.shape} and type {mask.pixels.dtype}"
     return None
+
+
+def _derived(images: tuple[MedicalImage, ...], n_images: int) -> list[MedicalImage]:
+    """The images that are not their own source."""
+    own = range(n_images, n_images + len(images))
+    return [image for image, index in zip(images, own, strict=True) if getattr(image, "source", None) != index]
 
 
 def _source_fault(part: Any, n_sources: int) -> str | None:

@@ -126,14 +126,15 @@ def validate_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) 
     """
     properties, required = schema["properties"], schema.get("required", ())
     known = ", ".join(properties) or "none"
+    open_ended = bool(schema.get("additionalProperties"))  # only a schema from elsewhere is
     for name in arguments:
-        if name not in properties:
+        if name not in properties and not open_ended:
             raise ArgumentError(f"Unknown argument {name[:40]!r}; the arguments are: {known}.")
     given = {name: value for name, value in arguments.items() if value is not None or name in required}
     missing = [name for name in required if name not in given]
     if missing:
         raise ArgumentError(f"The argument {missing[0]!r} is missing{_meaning(properties[missing[0]])}.")
-    return {name: _check(value, properties[name], name) for name, value in given.items()}
+    return {name: _check(value, properties.get(name, {}), name) for name, value in given.items()}
 
 
 def _meaning(schema: Mapping[str, Any]) -> str:

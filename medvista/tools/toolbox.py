@@ -178,7 +178,8 @@ class _Ran:
 
 
 def _checked(tool: Tool, images: Sequence[MedicalImage], execution: Execution) -> _Ran:
-    fault = fault_of(execution.value, n_sources=1 + max((image.source for image in images), default=-1))
+    n_sources = 1 + max((image.source for image in images), default=-1)
+    fault = fault_of(execution.value, n_sources, len(images))
     if fault is not None:
         return _Ran(_error(ToolErrorType.FAILED, f"{tool.name} returned {fault}."), execution.batch_size)
     return _Ran(execution.value, execution.batch_size)
