@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import torch
 from huggingface_hub import try_to_load_from_cache
@@ -34,6 +35,29 @@ def require_checkpoint(checkpoint: str, *, download: bool) -> None:
         f"the weights {checkpoint} are neither a folder nor in the cache of the Hugging Face hub; run "
         f"`hf download {checkpoint}`, or set its option download to true, or checkpoint to a folder"
     )
+
+
+def load_whole(model_class: Any, checkpoint: str, *, download: bool) -> Any:
+    """A model of transformers with every weight from the checkpoint.
+
+    Args:
+        model_class: whose ``from_pretrained`` loads it.
+        checkpoint: a folder or an id of the hub.
+        download: whether it may be downloaded.
+
+    Raises:
+        UserError: the checkpoint is of another model. transformers would only warn, and leave weights random, and a
+            tool would invent what it says it found.
+        OSError: there is no such checkpoint.
+    """
+    model, report = model_class.from_pretrained(checkpoint, local_files_only=not download, output_loading_info=True)
+    absent = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
+    if absent:
+        raise UserError(
+            f"the checkpoint {checkpoint} lacks {len(absent)} weights of {model_class.__name__}, {absent[0]} for one; "
+            f"give a checkpoint of that model, or another backend"
+        )
+    return model
 
 
 def pick_device(name: str) -> torch.device:

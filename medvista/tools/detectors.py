@@ -9,15 +9,19 @@ from typing import Any, Protocol
 import numpy as np
 import torch
 from PIL import Image
-from transformers import AutoModelForZeroShotObjectDetection, AutoProcessor
+from transformers import AutoProcessor, GroundingDinoForObjectDetection, Owlv2ForObjectDetection
 
 from medvista.settings import DetectorName, GroundConfig
-from medvista.tools.checkpoints import pick_device, require_checkpoint
+from medvista.tools.checkpoints import load_whole, pick_device, require_checkpoint
 from medvista.types import Box
 
 CHECKPOINTS: dict[DetectorName, str] = {
     "grounding_dino": "IDEA-Research/grounding-dino-tiny",
     "owlv2": "google/owlv2-base-patch16-ensemble",
+}
+_MODELS: dict[DetectorName, Any] = {
+    "grounding_dino": GroundingDinoForObjectDetection,
+    "owlv2": Owlv2ForObjectDetection,
 }
 
 
@@ -55,13 +59,13 @@ def load_detector(config: GroundConfig) -> ZeroShotDetector:
     """The detector from a folder or the hub, its weights read; its processor does without torchvision.
 
     Raises:
-        OSError: transformers cannot load the checkpoint.
+        UserError: the checkpoint is of another model.
+        OSError: transformers cannot load it.
     """
-    checkpoint, local = config.checkpoint or CHECKPOINTS[config.backend], not config.download
-    processor = AutoProcessor.from_pretrained(checkpoint, local_files_only=local)
-    model = AutoModelForZeroShotObjectDetection.from_pretrained(checkpoint, local_files_only=local)
-    model = model.to(pick_device(config.device))
-    return ZeroShotDetector(config.backend, model, processor, threshold=config.threshold)
+    checkpoint = config.checkpoint or CHECKPOINTS[config.backend]
+    processor = AutoProcessor.from_pretrained(checkpoint, local_files_only=not config.download)
+    model = load_whole(_MODELS[config.backend], checkpoint, download=config.download)
+    return ZeroShotDetector(config.backend, model.to(pick_device(config.device)), processor, threshold=config.threshold)
 
 
 class ZeroShotDetector:
@@ -89,9 +93,10 @@ class ZeroShotDetector:
         """The boxes of each phrase on its picture, best first."""
         shown = [Image.fromarray(picture).convert("RGB") for picture in pictures]
         device = next(self.model.parameters()).device
-        # OWLv2 is padded to a fixed length by default, Grounding DINO to the longest phrase of a batch on request.
+        # OWLv2 pads to a fixed length by itself, Grounding DINO to the longest phrase of a batch on request.
         padding = {} if self.name == "owlv2" else {"padding": True}
-        inputs = self._processor(images=shown, text=self._texts(phrases), return_tensors="pt", **padding).to(device)
+        texts = self._texts(phrases)
+        inputs = self._processor(images=shown, text=texts, return_tensors="pt", truncation=True, **padding).to(device)
         output = self.model(**inputs)
         sizes = [(picture.height, picture.width) for picture in shown]
         # Each phrase is the only one of its picture, so that labels need no reading.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from transformers.image_processing_base import ImageProcessingMixin
 
 from medvista.errors import UserError
 from medvista.settings import GroundConfig, SegmentBackend, SegmentConfig
-from medvista.tools.checkpoints import pick_device, require_checkpoint
+from medvista.tools.checkpoints import load_whole, pick_device, require_checkpoint
 from medvista.tools.detectors import load_detector, require_detector
 from medvista.tools.segmenters import lite_medsam
 from medvista.tools.segmenters.concepts import ConceptSegmenter, DetectingSegmenter
@@ -62,7 +61,7 @@ def require_weights(config: SegmentConfig) -> None:
     if config.backend == "litemedsam":
         _lite_weights(config)
     else:
-        require_checkpoint(config.checkpoint or CHECKPOINTS[config.backend], download=config.download)
+        require_checkpoint(_checkpoint(config), download=config.download)
     if config.detector:
         require_detector(_detector_config(config))
 
@@ -71,7 +70,7 @@ def load_segmenter(config: SegmentConfig) -> Segmenter:
     """The segmenter, its weights read.
 
     Raises:
-        UserError: LiteMedSAM's weights are missing or damaged.
+        UserError: weights are missing, damaged or of another model.
         OSError: transformers cannot load a checkpoint.
     """
     device = pick_device(config.device)
@@ -98,16 +97,16 @@ def _lite_medsam(config: SegmentConfig, device: torch.device) -> PromptedSegment
 
 
 def _sam(config: SegmentConfig, device: torch.device) -> PromptedSegmenter:
-    model = _pretrained(_MODELS[config.backend], config)
+    model = _model(_MODELS[config.backend], config)
     view = _view(config, side=int(model.prompt_encoder.input_image_size))
     choose = config.backend != "medsam"
     return PromptedSegmenter(model.to(device), view, choose=choose, cached_images=config.cached_images)
 
 
 def _reading(config: SegmentConfig, by_place: PromptedSegmenter, device: torch.device) -> ConceptSegmenter:
-    model = _pretrained(Sam3Model, config)
-    tokenizer = _pretrained(AutoTokenizer, config)
-    return ConceptSegmenter(model.to(device), tokenizer, by_place.view, by_place)
+    model = _model(Sam3Model, config)
+    tokenizer = AutoTokenizer.from_pretrained(_checkpoint(config), local_files_only=not config.download)
+    return ConceptSegmenter(model.to(device), tokenizer, by_place.view, by_place, threshold=config.threshold)
 
 
 def _detector_config(config: SegmentConfig) -> GroundConfig:
@@ -117,13 +116,16 @@ def _detector_config(config: SegmentConfig) -> GroundConfig:
         checkpoint=config.detector_checkpoint,
         download=config.download,
         device=config.device,
+        threshold=config.threshold,
     )
 
 
-def _pretrained(loader: Any, config: SegmentConfig) -> Any:
-    checkpoint = config.checkpoint or CHECKPOINTS[config.backend]
-    load: Callable[..., Any] = loader.from_pretrained
-    return load(checkpoint, local_files_only=not config.download)
+def _checkpoint(config: SegmentConfig) -> str:
+    return config.checkpoint or CHECKPOINTS[config.backend]
+
+
+def _model(model_class: Any, config: SegmentConfig) -> Any:
+    return load_whole(model_class, _checkpoint(config), download=config.download)
 
 
 def _view(config: SegmentConfig, side: int) -> InputView:
@@ -132,9 +134,9 @@ def _view(config: SegmentConfig, side: int) -> InputView:
         return InputView(side=side, stretch=True)
     mean, std = _NORMALISATION[config.backend]
     try:
-        checkpoint = config.checkpoint or CHECKPOINTS[config.backend]
-        said, _ = ImageProcessingMixin.get_image_processor_dict(checkpoint, local_files_only=not config.download)
-        mean, std = tuple(said["image_mean"]), tuple(said["image_std"])
-    except (OSError, KeyError):
-        pass  # a checkpoint without a processor's file: the values of its family
+        local = not config.download
+        said, _ = ImageProcessingMixin.get_image_processor_dict(_checkpoint(config), local_files_only=local)
+    except OSError:
+        said = {}  # a checkpoint without a processor's file: the values of its family
+    mean, std = tuple(said.get("image_mean", mean)), tuple(said.get("image_std", std))
     return InputView(side=side, stretch=config.backend != "sam", mean=mean, std=std)
