@@ -79,10 +79,13 @@ def _mask_fault(mask: Any) -> str | None:
     return None
 
 
-def _derived(images: tuple[MedicalImage, ...], n_images: int) -> list[MedicalImage]:
+def _derived(images: tuple[Any, ...], n_images: int) -> list[Any]:
     """The images that are not their own source."""
-    own = range(n_images, n_images + len(images))
-    return [image for image, index in zip(images, own, strict=True) if getattr(image, "source", None) != index]
+    return [image for index, image in enumerate(images, n_images) if not _is_own_source(image, index)]
+
+
+def _is_own_source(image: Any, index: int) -> bool:
+    return isinstance(image, MedicalImage) and image.source == index and np.array_equal(image.to_source, np.eye(3))
 
 
 def _source_fault(part: Any, n_sources: int) -> str | None:

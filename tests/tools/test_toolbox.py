@@ -87,7 +87,8 @@ def returning(value):
         (ToolResult(images=(MedicalImage(pixels=np.zeros((4, 5, 4), dtype=np.uint8)),)), "shape (4, 5, 4)"),
         (ToolResult(images=IMAGES * 17), "17 images; at most 16"),
         (ToolResult(images=(replace(IMAGES[0], to_source=np.zeros((3, 3))),)), "no invertible 3 x 3 matrix"),
-        (ToolResult(images=(replace(IMAGES[0], source=1),)), "something of image 1, which does not exist"),
+        (ToolResult(images=(replace(IMAGES[0], source=2),)), "something of image 2, which does not exist"),
+        (ToolResult(images=(replace(IMAGES[0], source=1, to_source=2 * np.eye(3)),)), "something of image 1"),
         (ToolResult(text=7), "a text of type int"),
         (ToolResult(data=[1]), "data of type list"),
         (ToolResult(regions=((1, 2, 3, 4),)), "tuple among its regions"),
@@ -104,6 +105,12 @@ def test_nonsense_from_a_tool_is_an_error(value, said):
     error = returning(value).error
     assert error.type is ToolErrorType.FAILED
     assert said in error.message
+
+
+def test_an_image_made_elsewhere_is_its_own_source():
+    first, second = replace(IMAGES[0], source=1), replace(IMAGES[0], source=2)
+    assert returning(ToolResult(images=(first, second))).ok
+    assert not returning(ToolResult(images=(second, first))).ok
 
 
 def test_a_hanging_tool_is_given_up_on_in_time():
