@@ -41,7 +41,8 @@ def told_apart(choices: Sequence[str]) -> tuple[str, ...]:
     (('letter C', 'letter A', 'None of them'), ('heart', 'lung'))
     """
     letters = ascii_uppercase[: len(choices)]
-    ambiguous = any(c and c.upper() in letters and c.upper() != own for c, own in zip(choices, letters, strict=False))
+    lone = [(choice.upper(), own) for choice, own in zip(choices, letters, strict=False) if len(choice) == 1]
+    ambiguous = any(choice in letters and choice != own for choice, own in lone)
     if not ambiguous:
         return tuple(choices)
     return tuple(f"letter {choice}" if len(choice) == 1 and choice.isalpha() else choice for choice in choices)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
 from fnmatch import fnmatch
 from pathlib import Path
@@ -37,10 +38,10 @@ def fetch(source: HubSource, root: Path, revision: str = "main", say: Say = prin
     """
     from huggingface_hub import HfApi, snapshot_download
 
-    folder = root / source.folder
+    folder, endpoint = root / source.folder, os.environ.get("HF_ENDPOINT")  # a mirror of the hub, where one is set
     say(f"fetching {', '.join(source.patterns)} of {source.repo} into {folder}")
     try:
-        info = HfApi().dataset_info(source.repo, revision=revision, files_metadata=True)
+        info = HfApi(endpoint=endpoint).dataset_info(source.repo, revision=revision, files_metadata=True)
         sha256 = {
             file.rfilename: file.lfs.sha256
             for file in info.siblings or ()
@@ -52,6 +53,7 @@ def fetch(source: HubSource, root: Path, revision: str = "main", say: Say = prin
             revision=info.sha,
             local_dir=folder,
             allow_patterns=list(source.patterns),
+            endpoint=endpoint,
         )
     except Exception as error:  # its clients raise errors of httpx, of requests, of the hub and of the system
         sentence = " ".join(str(error).split())[:200]

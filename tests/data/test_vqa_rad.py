@@ -79,7 +79,7 @@ def test_missing_files_are_described_in_one_sentence(tmp_path: Path) -> None:
 def test_an_unknown_benchmark_names_the_nearest(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no benchmark 'vqarad': did you mean 'vqa_rad'"):
         read_benchmark("vqarad", tmp_path, "test")
-    with pytest.raises(UserError, match="choose from .*, slake, slake_zh, vqa_rad"):
+    with pytest.raises(UserError, match=r"choose from .*, slake, slake_zh, vqa_rad"):
         read_benchmark("imagenet", tmp_path, "test")
 
 
