@@ -48,16 +48,23 @@ def mmmu_option(response: str, choices: Sequence[str]) -> int | None:
     >>> mmmu_option("It is not (A). The answer is (B).", ["heart", "lung"])
     1
     """
-    for character in _EDGES:
-        response = response.strip(character)
-    response = f" {response} "
-    letters = [option_letter(index) for index in range(len(choices))]
-    for form in ("({})", " {} "):
-        if (index := _last_found(response, [form.format(letter) for letter in letters])) is not None:
-            return index
-    if len(response.split()) <= 5:
-        return None
-    return _last_found(response.lower(), [choice.lower() for choice in choices])
+    return _mmmu_option(response, choices, bare_forms=(" {} ",))
+
+
+def mmmu_pro_option(response: str, choices: Sequence[str]) -> int | None:
+    """Index of the option that MMMU-Pro reads from a response; None where it would draw one by lot.
+
+    ``parse_multi_choice_response`` of ``mmmu-pro/evaluate.py`` in the same repository at 56eede8: first the one letter
+    behind the last "Answer:", then as in MMMU, with letters before a space or a full stop too.
+
+    >>> mmmu_pro_option("A lung is seen. Answer: B", ["heart", "lung"])
+    1
+    """
+    _, colon, tail = response.rpartition("Answer:")
+    named = [index for index in range(len(choices)) if option_letter(index) in tail]
+    if colon and len(named) == 1:
+        return named[0]
+    return _mmmu_option(response, choices, bare_forms=("{} ", "{}."))
 
 
 def mmmu_open(response: str, answers: Sequence[str]) -> bool:
@@ -108,6 +115,20 @@ def medxpertqa_option(response: str, choices: Sequence[str]) -> int | None:
     letters = "".join(option_letter(index) for index in range(len(choices)))
     found = re.search(rf"\b([{letters}])\b", response) if letters else None
     return letters.index(found[1]) if found else None
+
+
+def _mmmu_option(response: str, choices: Sequence[str], bare_forms: Sequence[str]) -> int | None:
+    for character in _EDGES:
+        response = response.strip(character)
+    response = f" {response} "
+    for form in ("({})", *bare_forms):
+        found = [i for i in range(len(choices)) if form.format(option_letter(i)) in response]
+        if found:  # of bare letters the scripts look for the last one between spaces
+            place = form if form == "({})" else " {} "
+            return max(found, key=lambda index: response.rfind(place.format(option_letter(index))))
+    if len(response.split()) <= 5:
+        return None
+    return _last_found(response.lower(), [choice.lower() for choice in choices])
 
 
 def _last_found(text: str, forms: Sequence[str]) -> int | None:

@@ -21,6 +21,7 @@ from __future__ import annotations
 
 import re
 import unicodedata
+from functools import lru_cache
 
 _NUMBER_WORDS = (
     *("zero", "one", "two", "three", "four", "five", "six", "seven", "eight", "nine", "ten", "eleven", "twelve"),
@@ -59,6 +60,7 @@ _LEAD_IN = re.compile(
 )
 
 
+@lru_cache(maxsize=100_000)  # a benchmark asks for the same answers again and again
 def normalise_answer(text: str) -> str:
     """The form in which two spellings of one answer are equal: lower case, no articles, no punctuation, digits.
 

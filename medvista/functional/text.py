@@ -8,11 +8,14 @@ fixed by a table labelled by hand before this code was written, ``tests/function
 from __future__ import annotations
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 
 from medvista.functional.options import answer_options, chosen_option
 from medvista.functional.spelling import bare_answer, normalise_answer, plain_characters
+
+_WORD = re.compile(r"[\u3400-\u9fff]|[^\s\u3400-\u9fff]+")
 
 
 def exact_match(prediction: str | None, answers: Sequence[str], choices: Sequence[str] = ()) -> bool:
@@ -68,8 +71,8 @@ def bleu_1(prediction: str | None, answers: Sequence[str]) -> float:
     >>> round(bleu_1("left lung", ["upper left lung"]), 4)
     0.6065
     """
-    words = Counter(normalise_answer(prediction or "").split())
-    references = [Counter(normalise_answer(answer).split()) for answer in answers]
+    words = Counter(_words(prediction or ""))
+    references = [Counter(_words(answer)) for answer in answers]
     length = words.total()
     most = Counter[str]()
     for reference in references:
@@ -82,6 +85,11 @@ def bleu_1(prediction: str | None, answers: Sequence[str]) -> float:
 
 def _overlap(prediction: str | None, answer: str) -> tuple[float, float]:
     """Recall and precision of the answer's words, counted with repetitions."""
-    predicted, wanted = normalise_answer(prediction or "").split(), normalise_answer(answer).split()
+    predicted, wanted = _words(prediction or ""), _words(answer)
     common = (Counter(predicted) & Counter(wanted)).total()
     return (common / len(wanted), common / len(predicted)) if common else (0.0, 0.0)
+
+
+def _words(text: str) -> list[str]:
+    """The words of an answer; a Chinese character is one, as in sacrebleu, since nothing parts Chinese words."""
+    return _WORD.findall(normalise_answer(text))

@@ -121,6 +121,13 @@ MMMU_CHOICE = Measure(
     score=each(_reads(published.mmmu_option)),
     kinds=frozenset({"choice"}),
 )
+MMMU_PRO_CHOICE = Measure(
+    name="mmmu_choice",
+    meaning="share whose option, as MMMU-Pro reads a response, is right; its lottery left out",
+    source="arXiv 2409.02813; mmmu-pro/evaluate.py in github.com/MMMU-Benchmark/MMMU at 56eede8",
+    score=each(_reads(published.mmmu_pro_option)),
+    kinds=frozenset({"choice"}),
+)
 MMMU_OPEN = Measure(
     name="mmmu_open",
     meaning="share of open questions whose answer is found in the response (as MMMU counts)",

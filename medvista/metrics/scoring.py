@@ -65,7 +65,7 @@ class BenchmarkScoring:
 def scoring_for(benchmark: str) -> BenchmarkScoring:
     """The scoring of a benchmark; of one it does not know (a hospital's own), the measures of every answer type.
 
-    >>> scoring_for("vqa_rad").headline, [measure.name for measure in scoring_for("medxpertqa").measures]
+    >>> scoring_for("vqa_rad").headline, [measure.name for measure in scoring_for("medxpertqa_mm").measures]
     ('accuracy', ['accuracy', 'first_letter'])
     """
     return SCORINGS.get(benchmark) or replace(_ANY, benchmark=benchmark)
@@ -88,41 +88,63 @@ _ANY = BenchmarkScoring(
     measures=(measures.ACCURACY, measures.CLOSED_ACCURACY, measures.CHOICE_ACCURACY, *_OPEN),
 )
 
+_VQA_RAD = BenchmarkScoring(
+    benchmark="vqa_rad",
+    source="doi 10.1038/sdata.2018.251; closed accuracy and open recall as in arXiv 2306.00890",
+    measures=_OPEN_AND_CLOSED,
+)
+_SLAKE = BenchmarkScoring(
+    benchmark="slake",
+    source="arXiv 2102.09542: accuracy; closed accuracy and open recall as in arXiv 2306.00890",
+    measures=_OPEN_AND_CLOSED,
+)
+_PATH_VQA = BenchmarkScoring(
+    benchmark="path_vqa",
+    source="arXiv 2003.10286; pathvqachallenge.grand-challenge.org/Evaluation: accuracy of yes/no, exact match, macro "
+    "F1 and BLEU of the others; closed accuracy and open recall as in arXiv 2306.00890",
+    measures=_OPEN_AND_CLOSED,
+)
+_PMC_VQA = BenchmarkScoring(
+    benchmark="pmc_vqa",
+    source="arXiv 2305.10415: accuracy of the choice, BLEU-1 of the blank",
+    measures=(measures.ACCURACY, measures.MOST_SIMILAR, measures.OPEN_BLEU_1),
+)
+_MMMU = BenchmarkScoring(
+    benchmark="mmmu_med",
+    source="arXiv 2311.16502: accuracy over the questions of all subjects",
+    measures=(
+        measures.ACCURACY,
+        measures.CHOICE_ACCURACY,
+        measures.MMMU_CHOICE,
+        measures.OPEN_EXACT,
+        measures.MMMU_OPEN,
+    ),
+)
+_MMMU_PRO = BenchmarkScoring(
+    benchmark="mmmu_pro_med",
+    source="arXiv 2409.02813: accuracy over the questions of all subjects",
+    measures=(measures.ACCURACY, measures.MMMU_PRO_CHOICE),
+)
+_MEDXPERTQA = BenchmarkScoring(
+    benchmark="medxpertqa_mm",
+    source="arXiv 2501.18362: accuracy",
+    measures=(measures.ACCURACY, measures.FIRST_LETTER),
+)
+
 SCORINGS: Mapping[str, BenchmarkScoring] = MappingProxyType(
     {
         scoring.benchmark: scoring
         for scoring in (
-            BenchmarkScoring(
-                benchmark="vqa_rad",
-                source="doi 10.1038/sdata.2018.251; closed accuracy and open recall as in arXiv 2306.00890",
-                measures=_OPEN_AND_CLOSED,
-            ),
-            BenchmarkScoring(
-                benchmark="slake",
-                source="arXiv 2102.09542 (accuracy); closed accuracy and open recall as in arXiv 2306.00890",
-                measures=_OPEN_AND_CLOSED,
-            ),
-            BenchmarkScoring(
-                benchmark="pathvqa",
-                source="arXiv 2003.10286; pathvqachallenge.grand-challenge.org/Evaluation: yes/no accuracy, open exact "
-                "match, macro F1, BLEU; closed accuracy and open recall as in arXiv 2306.00890",
-                measures=_OPEN_AND_CLOSED,
-            ),
-            BenchmarkScoring(
-                benchmark="pmc_vqa",
-                source="arXiv 2305.10415: accuracy of the choice, BLEU-1 of the blank",
-                measures=(measures.ACCURACY, measures.MOST_SIMILAR, measures.OPEN_BLEU_1),
-            ),
-            BenchmarkScoring(
-                benchmark="mmmu",
-                source="arXiv 2311.16502: accuracy over questions of all subjects",
-                measures=(measures.ACCURACY, measures.CHOICE_ACCURACY, measures.MMMU_CHOICE, measures.MMMU_OPEN),
-            ),
-            BenchmarkScoring(
-                benchmark="medxpertqa",
-                source="arXiv 2501.18362: accuracy",
-                measures=(measures.ACCURACY, measures.FIRST_LETTER),
-            ),
+            _VQA_RAD,
+            _SLAKE,
+            replace(_SLAKE, benchmark="slake_zh"),
+            _PATH_VQA,
+            _PMC_VQA,
+            replace(_PMC_VQA, benchmark="pmc_vqa_full"),
+            replace(_PMC_VQA, benchmark="pmc_vqa_panels"),
+            _MMMU,
+            _MMMU_PRO,
+            _MEDXPERTQA,
         )
     }
 )

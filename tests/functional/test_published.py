@@ -7,6 +7,7 @@ from medvista.functional.published import (
     medxpertqa_option,
     mmmu_open,
     mmmu_option,
+    mmmu_pro_option,
     most_similar_option,
 )
 
@@ -47,6 +48,22 @@ def test_llava_med_finds_yes_and_no_anywhere(prediction: str, answer: str, right
 )
 def test_mmmu_reads_the_last_letter_or_a_text_in_a_longer_response(response: str, index: int | None) -> None:
     assert mmmu_option(response, FOUR) == index
+
+
+@pytest.mark.parametrize(
+    ("response", "index"),
+    [
+        ("Answer: C", 2),
+        ("Answer: A. Wait. Answer: (B)", 1),  # behind the last "Answer:"
+        ("Answer: B or C", 2),  # two letters: as in MMMU, the last one between spaces
+        ("D.", 3),
+        ("Final: D. It is the spleen", 3),  # a letter before a full stop
+        ("(A) is wrong, so it is (C)", 2),
+        ("lung", None),
+    ],
+)
+def test_mmmu_pro_looks_behind_answer_first(response: str, index: int | None) -> None:
+    assert mmmu_pro_option(response, FOUR) == index
 
 
 @pytest.mark.parametrize(

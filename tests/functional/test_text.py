@@ -251,6 +251,15 @@ def test_bleu_1_of_several_answers_takes_the_nearest_length_and_the_most_frequen
     assert bleu_1(None, ["left"]) == bleu_1("", ["left"]) == bleu_1("left", []) == 0.0
 
 
+def test_chinese_is_counted_by_characters_as_in_sacrebleu() -> None:
+    sacrebleu = pytest.importorskip("sacrebleu")
+    reference = sacrebleu.BLEU(max_ngram_order=1, tokenize="zh", smooth_method="none", effective_order=True)
+    for prediction, answer in [("右肺", "左肺"), ("肺，心脏", "肺、心脏、脾"), ("T2加权", "T1加权")]:
+        said, wanted = (normalise_answer(text) for text in (prediction, answer))
+        assert bleu_1(prediction, [answer]) == pytest.approx(reference.sentence_score(said, [wanted]).score / 100)
+    assert token_recall("右肺", ["左肺"]) == 0.5
+
+
 @pytest.mark.parametrize(("prediction", "answer"), [pair for pair in PAIRS if pair[0] != "left left left"])
 def test_token_recall_agrees_with_sklearn_where_no_word_is_repeated(prediction: str, answer: str) -> None:
     metrics = pytest.importorskip("sklearn.metrics")
