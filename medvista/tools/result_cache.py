@@ -47,7 +47,9 @@ class ResultCache:
 
     def key(self, tool: Tool, images: Sequence[MedicalImage], arguments: Mapping[str, Any]) -> CacheKey:
         """What a result depends on: the tool, all images of the episode in order, the checked arguments."""
-        written = json.dumps(arguments, sort_keys=True, default=repr)
+        properties = tool.parameters["properties"].items()
+        defaults = {name: schema["default"] for name, schema in properties if "default" in schema}
+        written = json.dumps(_canonical({**defaults, **arguments}), sort_keys=True, default=repr)
         return tool.name, tuple(image_hash(image) for image in images), written
 
     def get(self, key: CacheKey) -> ToolResult | None:
@@ -74,3 +76,14 @@ class ResultCache:
             while self._bytes > self.max_bytes:
                 _, (_, freed) = self._results.popitem(last=False)
                 self._bytes -= freed
+
+
+def _canonical(value: Any) -> Any:
+    """Equal arguments, equally written: 2.0 as 2, tuples as lists."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list | tuple):
+        return [_canonical(item) for item in value]
+    if isinstance(value, Mapping):
+        return {name: _canonical(item) for name, item in value.items()}
+    return value

@@ -69,6 +69,17 @@ class Channel:
         arrays = [read(fd, form) for fd, form in zip(fds, forms, strict=True)]
         return bytes(self._receive_all(length, deadline)), arrays
 
+    @property
+    def open(self) -> bool:
+        """False when the other side is gone and has left nothing to read."""
+        self._socket.settimeout(0)
+        try:
+            return bool(self._socket.recv(1, socket.MSG_PEEK))
+        except BlockingIOError:
+            return True
+        except OSError:
+            return False
+
     def close(self) -> None:
         """End the connection."""
         self._socket.close()

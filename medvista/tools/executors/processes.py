@@ -98,7 +98,7 @@ class _ProcessWorker:
 
     @property
     def alive(self) -> bool:
-        return self._process.is_alive()
+        return self._channel.open  # which its end closes earlier than the forkserver tells of it
 
     def wait_until_ready(self, timeout_s: float) -> None:
         if self._ready:

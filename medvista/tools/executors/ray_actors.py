@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -65,6 +66,7 @@ class RayExecutor(PooledExecutor):
         if self._started_ray:
             ray.init(**{"include_dashboard": False, "log_to_driver": False, "logging_level": "warning", **self.init})
         self._stored = PerArray(ray.put, max_bytes=STORED_BYTES)
+        self._standby = _Standby()
 
     def __reduce__(self) -> tuple[Any, ...]:
         settings = {"start_timeout_s": self.start_timeout_s, "actor_options": self.actor_options, "init": self.init}
@@ -73,13 +75,15 @@ class RayExecutor(PooledExecutor):
     def close(self) -> None:
         """See `Executor.close`."""
         super().close()
+        self._standby.close()
         if self._started_ray and ray.is_initialized():
             self._started_ray = False
             ray.shutdown()
 
     def _make_worker(self, tool: Tool, limits: ToolLimits) -> _RayWorker:
-        options = {"num_cpus": 0, **self.actor_options.get(tool.name, {})}
-        return _RayWorker(tool, limits, options, self._stored)
+        options = self.actor_options.get(tool.name)
+        actor = self._standby.take() if options is None else _start_actor(options)
+        return _RayWorker(tool, limits, actor, self._stored)
 
 
 def _copy(limits: ToolLimits, per_tool: Mapping[str, ToolLimits], settings: Mapping[str, Any]) -> RayExecutor:
@@ -89,15 +93,11 @@ def _copy(limits: ToolLimits, per_tool: Mapping[str, ToolLimits], settings: Mapp
 class _Actor:
     """What runs in the actor's process."""
 
-    def __init__(self, tool: bytes, memory_mb: int | None) -> None:
-        self._pickled = tool
-        self._memory_mb = memory_mb
-
-    def load(self) -> Reply:
+    def load(self, tool: bytes, memory_mb: int | None) -> Reply:
         """Read the tool and its weights; says what failed."""
         try:
-            self._tool: Tool = cloudpickle.loads(self._pickled)
-            limit_memory(self._memory_mb)
+            self._tool: Tool = cloudpickle.loads(tool)
+            limit_memory(memory_mb)
             load(self._tool)
         except (Exception, SystemExit) as error:
             return could_not_load(error)
@@ -108,19 +108,38 @@ class _Actor:
         return pack_replies(self._tool, answer(self._tool, unpack(data, arrays)))
 
 
+def _start_actor(options: Mapping[str, Any]) -> Any:
+    return ray.remote(_Actor).options(**{"num_cpus": 0, **options}).remote()
+
+
+class _Standby:
+    """An actor that has started and has no tool yet: the place of a killed one is taken at once, not in seconds."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._actor = _start_actor({})
+
+    def take(self) -> Any:
+        """The actor; another one starts."""
+        with self._lock:
+            taken, self._actor = self._actor, _start_actor({})
+        return taken
+
+    def close(self) -> None:
+        """Let the actor go."""
+        self._actor = None
+
+
 class _RayWorker:
     """An actor that serves one tool; see `medvista.tools.executors.pool.Worker`."""
 
     alive = True  # an actor that has died says so when it is called
 
-    def __init__(
-        self, tool: Tool, limits: ToolLimits, options: Mapping[str, Any], stored: PerArray[ray.ObjectRef]
-    ) -> None:
+    def __init__(self, tool: Tool, limits: ToolLimits, actor: Any, stored: PerArray[ray.ObjectRef]) -> None:
         self._tool = tool
+        self._actor = actor
         self._stored = stored
-        actor: Any = ray.remote(_Actor)
-        self._actor = actor.options(**options).remote(cloudpickle.dumps(tool), limits.memory_mb)
-        self._loading: ray.ObjectRef | None = self._actor.load.remote()
+        self._loading: ray.ObjectRef | None = actor.load.remote(cloudpickle.dumps(tool), limits.memory_mb)
 
     def wait_until_ready(self, timeout_s: float) -> None:
         if self._loading is None:
@@ -151,7 +170,8 @@ class _RayWorker:
         return replies
 
     def stop(self) -> None:
-        ray.kill(self._actor, no_restart=True)
+        if ray.is_initialized():  # else it has ended with Ray
+            ray.kill(self._actor, no_restart=True)
 
     def discard(self) -> None:
         self.stop()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
+from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools.base import Tool
 from medvista.tools.executors.base import CallError, Execution, Executor
@@ -27,10 +28,17 @@ class ThreadExecutor(Executor):
         limits: of every tool. Concurrency is unlimited by default, 16 where there is a timeout. A memory limit is
             refused: threads share their memory.
         per_tool: see `Executor`.
+
+    Raises:
+        UserError: a limit makes no sense, or is one of memory.
     """
 
     def __init__(self, limits: ToolLimits | None = None, per_tool: Mapping[str, ToolLimits] | None = None) -> None:
         super().__init__(limits, per_tool)
+        if any(given.memory_mb is not None for given in (self.limits, *self.per_tool.values())):
+            raise UserError(
+                "Tools in threads share this process's memory; a memory limit needs the executor 'processes' or 'ray'."
+            )
         self._places: dict[Tool, _Places] = {}
         self._lock = threading.Lock()
 
