@@ -3,7 +3,7 @@
 A model that starts from noise stays at chance for hundreds of policy updates, so it first learns to *see*, in two
 steps. The vision tower learns a label for every visual token: which one holds a nodule and where on the grid
 (overview), its kind (crop), the material of the mass (bone window). Then the whole model learns to *caption* single
-views: where the nodule is, its kind (a guess, where a crop shows none) and whether it is the kind that was named, the
+views: where the nodule is, its kind (a guess, where a crop shows none) and whether it is the one that was named, the
 material. It meets no episode, no tool and no second image; those are the policy's to learn. A pre-trained hub model
 brings such skills along.
 """
@@ -25,7 +25,7 @@ Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # a view's pixel
 
 CLASSES = ("nothing", "nodule", *KINDS, *MATERIALS)  # "nodule": on an overview, where its kind cannot be read
 BONE_WINDOW = Window(centre=500.0, width=2000.0)
-_MISSED_SHARE = 0.2  # of captioned crops
+_MISSED_SHARE = 0.3  # of captioned crops
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -40,10 +40,10 @@ class CaptionedView:
 def captioned_views(
     phantoms: Sequence[Phantom], *, view_size: int, grid: int, cells: int, seed: int
 ) -> list[CaptionedView]:
-    """An overview (once a nodule), two crops and a bone-window view of each phantom, with captions.
+    """An overview (once a nodule), a crop and a bone-window view of each phantom, with captions.
 
-    The caption of the second crop checks a kind that its prompt names: a small model from scratch has no notion of the
-    same word in two places, which any pre-trained language model brings along.
+    The caption of a crop ends with an answer to its prompt. A small model from scratch has no notion of the same word in
+    two places, which any pre-trained language model brings along: it would not say what it has just thought.
 
     Args:
         phantoms: what to look at.
@@ -61,19 +61,21 @@ def captioned_views(
             box = expert.box_around(nodule.box, phantom.image.size)
             views.append(CaptionedView(view=overview, caption=f"A nodule in the {nodule.side} lung at {box}."))
         part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
-        views.append(CaptionedView(view=fit(part, view_size), caption=f"It is {kind}."))
-        part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
-        checked, verdict = (kind, "yes") if rng.uniform() < 0.5 else (_other(kind, rng), "no")
-        prompt, caption = f"Is the nodule {checked}?", f"It is {kind}.\n{verdict}"
-        views.append(CaptionedView(view=fit(part, view_size), caption=caption, prompt=prompt))
+        prompt, answer = _ask(kind, rng)
+        views.append(CaptionedView(view=fit(part, view_size), prompt=prompt, caption=f"It is {kind}.\n{answer}"))
         bone = fit(replace(phantom.image, window=BONE_WINDOW), view_size)
         views.append(CaptionedView(view=bone, caption=f"It is {phantom.material}."))
     return views
 
 
-def _other(kind: Kind, rng: np.random.Generator) -> Kind:
+def _ask(kind: Kind, rng: np.random.Generator) -> tuple[str, str]:
+    """Which kind it is, or, half of the time, whether it is the kind that the prompt names (balanced)."""
+    if rng.uniform() < 0.5:
+        return "What kind is the nodule?", kind
+    if rng.uniform() < 0.5:
+        return f"Is the nodule {kind}?", "yes"
     others = [other for other in KINDS if other != kind]
-    return others[rng.integers(len(others))]
+    return f"Is the nodule {others[rng.integers(len(others))]}?", "no"
 
 
 def _random_crop(phantom: Phantom, side: int, rng: np.random.Generator) -> tuple[MedicalImage, Kind]:
