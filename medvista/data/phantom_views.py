@@ -42,8 +42,8 @@ def captioned_views(
 ) -> list[CaptionedView]:
     """An overview (once a nodule), a crop and a bone-window view of each phantom, with captions.
 
-    The caption of a crop ends with an answer to its prompt. A small model from scratch has no notion of the same word in
-    two places, which any pre-trained language model brings along: it would not say what it has just thought.
+    The caption of a crop ends with an answer to its prompt. A small model from scratch has no notion of the same word
+    in two places, which any pre-trained language model brings along: it would not say what it has just thought.
 
     Args:
         phantoms: what to look at.
