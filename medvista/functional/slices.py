@@ -13,11 +13,12 @@ from medvista.types import MedicalImage, VQASample
 
 # What reports slice by, and the metadata that says so, the first that a sample has: benchmarks name it differently.
 DIMENSIONS: Mapping[str, tuple[str, ...]] = {
-    "modality": ("modality", "image_modality"),
+    "modality": ("modality", "img_type"),
     "organ": ("organ", "location", "image_organ", "body_system"),
-    "question_type": ("question_type", "content_type", "medical_task", "subfield", "family"),
+    "question_type": ("question_type", "content_type", "medical_task", "subfield", "subject", "family"),
 }
 ANSWER_TYPE = "answer_type"
+OWN_DIMENSIONS = "slices"  # metadata that names further ones: the columns a hospital's own set is sliced by
 
 
 class Slice(NamedTuple):
@@ -32,16 +33,16 @@ class Slice(NamedTuple):
 def slice_labels(sample: VQASample) -> dict[str, tuple[str, ...]]:
     """In which slices of each dimension a question lies; a dimension it says nothing about is left out.
 
-    A question may be of several types at once (VQA-RAD's "PRES,POS") and then counts in each.
+    A question may be of several types at once (VQA-RAD's "PRES,POS", MMMU's "['CT', 'MRI']") and then counts in each.
     """
-    found = {ANSWER_TYPE: (str(sample.answer_type),)}
-    for dimension, keys in DIMENSIONS.items():
-        values = (str(sample.metadata[key]).strip() for key in keys if sample.metadata.get(key))
-        if value := next(values, ""):
-            found[dimension] = tuple(part for part in (piece.strip() for piece in value.split(",")) if part)
-    if "modality" not in found and (modality := _modality(sample)):
-        found["modality"] = (modality,)
-    return found
+    found: dict[str, tuple[str, ...]] = {ANSWER_TYPE: (str(sample.answer_type),)}
+    own = {str(key): (str(key),) for key in sample.metadata.get(OWN_DIMENSIONS, ())}
+    for dimension, keys in {**own, **DIMENSIONS}.items():
+        found[dimension] = next(filter(None, (_labels(sample.metadata.get(key)) for key in keys)), ())
+    found["modality"] = found["modality"] or _modality(sample)
+    if found["question_type"] == found[ANSWER_TYPE]:  # a benchmark with one family an answer type says it once
+        del found["question_type"]
+    return {dimension: labels for dimension, labels in found.items() if labels}
 
 
 def slices(
@@ -63,6 +64,7 @@ def slices(
                 for label in dict.fromkeys(labels):
                     members.setdefault(dimension, {}).setdefault(label, []).append(index)
     clusters = [sample.group_id for sample in samples]
+    known = [*DIMENSIONS, ANSWER_TYPE]
     return {
         dimension: {
             label: mean_with_interval(
@@ -73,8 +75,7 @@ def slices(
             )
             for label in sorted(members[dimension])
         }
-        for dimension in (*DIMENSIONS, ANSWER_TYPE)
-        if dimension in members
+        for dimension in sorted(members, key=lambda name: known.index(name) if name in known else len(known))
     }
 
 
@@ -101,6 +102,12 @@ def mean_with_interval(
     return Slice(len(values), mean, *interval)
 
 
-def _modality(sample: VQASample) -> str:
+def _labels(value: object) -> tuple[str, ...]:
+    """The labels in a metadata value: a text, or several between commas, perhaps in a list's brackets."""
+    pieces = (piece.strip(" []'\"") for piece in str(value or "").split(","))
+    return tuple(piece for piece in pieces if piece)
+
+
+def _modality(sample: VQASample) -> tuple[str, ...]:
     images = (image for image in sample.images if isinstance(image, MedicalImage) and image.modality != "unknown")
-    return next((image.modality for image in images), "")
+    return tuple(dict.fromkeys(image.modality for image in images))

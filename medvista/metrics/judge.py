@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from string import Template
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from medvista.endpoint import ChatEndpoint, RequestRefusedError
 from medvista.endpoint_cache import AnswerCache
@@ -140,7 +140,7 @@ def ask_local_model(folder: str | Path, device: str = "cpu") -> Ask:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer  # loads for seconds; only a local judge needs it
 
-    tokenizer = AutoTokenizer.from_pretrained(folder)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
     model = AutoModelForCausalLM.from_pretrained(folder).eval().to(device)
 
     def ask(prompt: str) -> str:

@@ -19,6 +19,7 @@ from medvista.metrics import measures
 from medvista.metrics.measures import Measure
 from medvista.types import VQASample
 
+HEADLINE = measures.ACCURACY.name
 Scores = Mapping[str, NDArray[np.float64]]  # measure -> [N], NaN where it does not apply
 
 
@@ -29,7 +30,7 @@ class BenchmarkScoring:
     benchmark: str
     source: str  # the paper whose numbers these are
     measures: tuple[Measure, ...]
-    headline: str = measures.ACCURACY.name
+    headline: str = HEADLINE
 
     def __post_init__(self) -> None:
         names = [measure.name for measure in self.measures]

@@ -1,5 +1,7 @@
 """Slices hold the questions they name, and small ones admit how little they know."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -38,9 +40,24 @@ def test_benchmarks_name_their_slices_differently_and_meet_in_four_dimensions() 
     }
 
 
-def test_the_modality_of_an_image_stands_in_for_a_missing_field() -> None:
-    from dataclasses import replace
+def test_a_set_of_ones_own_names_further_dimensions() -> None:
+    own = replace(
+        sample(1), metadata={"family": "open", "slices": ["ward", "modality"], "ward": "B7", "modality": "US"}
+    )
+    assert slice_labels(own) == {"answer_type": ("open",), "ward": ("B7",), "modality": ("US",)}
+    assert list(slices([1], [own])) == ["modality", "answer_type", "ward"]
 
+
+def test_mmmu_lists_modalities_as_a_python_list() -> None:
+    mmmu = sample(1, kind="choice", family="choice", subject="Pharmacy", subfield="", img_type="['CT', 'MRI']")
+    assert slice_labels(mmmu) == {
+        "answer_type": ("choice",),
+        "modality": ("CT", "MRI"),
+        "question_type": ("Pharmacy",),
+    }
+
+
+def test_the_modality_of_an_image_stands_in_for_a_missing_field() -> None:
     image = MedicalImage(pixels=np.zeros((2, 2)), modality="MR")
     assert slice_labels(replace(sample(1), images=(image,)))["modality"] == ("MR",)
 
