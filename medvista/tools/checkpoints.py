@@ -12,6 +12,7 @@ from huggingface_hub.errors import HFValidationError
 from medvista.errors import UserError
 
 _WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "pytorch_model.bin", "pytorch_model.bin.index.json")
+_MEND = "give a checkpoint of that model, or another backend"
 
 
 def require_checkpoint(checkpoint: str, *, download: bool) -> None:
@@ -50,12 +51,18 @@ def load_whole(model_class: Any, checkpoint: str, *, download: bool) -> Any:
             tool would invent what it says it found.
         OSError: there is no such checkpoint.
     """
-    model, report = model_class.from_pretrained(checkpoint, local_files_only=not download, output_loading_info=True)
+    try:
+        model, report = model_class.from_pretrained(checkpoint, local_files_only=not download, output_loading_info=True)
+    except OSError:
+        raise
+    except Exception as error:  # a configuration of another model may fail in any way
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"the checkpoint {checkpoint} is none of {model_class.__name__} ({reason}); {_MEND}") from error
     absent = sorted({*report["missing_keys"], *(key for key, *_ in report["mismatched_keys"])})
     if absent:
         raise UserError(
             f"the checkpoint {checkpoint} lacks {len(absent)} weights of {model_class.__name__}, {absent[0]} for one; "
-            f"give a checkpoint of that model, or another backend"
+            f"{_MEND}"
         )
     return model
 
