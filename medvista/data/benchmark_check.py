@@ -55,7 +55,7 @@ def check_benchmark(name: str, root: str | Path | None) -> Check:
     if is_own(name):
         own = load_own_benchmark(Path(name).expanduser())
         samples: Samples = {split: found for split in _ALL if split in own.files and (found := own.read(split))}
-        return _checked(own.name, samples, [], [])
+        return _checked(own.name, samples, [f"{_counted(samples)} questions"], [])
     source, folder = SOURCES[check_name(name)], data_root(root)
     samples = {split: source.read(folder, split) for split in source.splits}
     notes, problems = _compare_counts(samples, source)
@@ -83,9 +83,12 @@ def _checked(
     )
 
 
+def _counted(samples: Samples) -> str:
+    return " / ".join(f"{len(part):,}" for part in samples.values())
+
+
 def _compare_counts(samples: Samples, source: Source) -> tuple[list[str], list[str]]:
-    counts = {split: len(part) for split, part in samples.items()}
-    text = " / ".join(f"{count:,}" for count in counts.values())
+    counts, text = {split: len(part) for split, part in samples.items()}, _counted(samples)
     if not source.counts:
         return [f"{text} questions; no published count to compare with"], []
     if counts in source.counts:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from medvista.data.fingerprints import ImageKey, fingerprint_images, image_key
-from medvista.functional.text import normalise_answer
+from medvista.functional.spelling import normalise_answer
 from medvista.imaging.fingerprint import Fingerprint, nearest
 from medvista.types import MedicalImage, VQASample
 

@@ -17,7 +17,7 @@ from __future__ import annotations
 
 import ast
 import re
-from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
@@ -50,11 +50,10 @@ def read_mmmu_med(root: Path, split: Split) -> list[VQASample]:
     if split not in _OFFICIAL:
         raise UserError("MMMU has no train split: train on another benchmark and test on it")
     folder = unpacked_folder(root, "mmmu_med/mmmu", "mmmu_med")
-    samples = []
+    part, samples = _OFFICIAL[split], []
     for subject in SUBJECTS:
-        build = _builder("mmmu_med", split, folder, lambda row, name=subject: name)
-        samples += read_hub_rows(folder, f"{subject}/{_OFFICIAL[split]}", build)
-    return [sample for sample in samples if sample is not None]
+        samples += read_hub_rows(folder, f"{subject}/{part}", partial(_sample, subject, "mmmu_med", split, folder))
+    return samples
 
 
 def read_mmmu_pro_med(root: Path, split: Split) -> list[VQASample]:
@@ -69,10 +68,9 @@ def read_mmmu_pro_med(root: Path, split: Split) -> list[VQASample]:
         folder = benchmark_folder(root, "mmmu_med/mmmu-pro/tool", marker="data.jsonl")
     except UserError:
         folder = unpacked_folder(root, "mmmu_med/mmmu_pro", "mmmu_pro_med")
-        rows = read_hub_rows(folder, "test", _builder("mmmu_pro_med", split, folder, _subject))
+        rows = read_hub_rows(folder, "test", partial(_medical, folder))
     else:
-        build = _builder("mmmu_pro_med", split, folder / "static", _subject)
-        rows = read_json_lines(folder / "data.jsonl", build)
+        rows = read_json_lines(folder / "data.jsonl", partial(_medical, folder / "static"))
     return [sample for sample in rows if sample is not None]
 
 
@@ -82,17 +80,13 @@ def _subject(row: Fields) -> str | None:
     return next((subject for subject in SUBJECTS if subject in said.replace(" ", "_")), None)
 
 
-def _builder(
-    benchmark: str, split: Split, folder: Path, subject_of: Callable[[Fields], str | None]
-) -> Callable[[Fields], VQASample | None]:
-    def build(row: Fields) -> VQASample | None:
-        subject = subject_of(row)
-        return None if subject is None else _sample(row, benchmark, split, folder, subject)
-
-    return build
+def _medical(folder: Path, row: Fields) -> VQASample | None:
+    """A row of MMMU-Pro; None where its subject is not medical."""
+    subject = _subject(row)
+    return None if subject is None else _sample(subject, "mmmu_pro_med", "test", folder, row)
 
 
-def _sample(row: Fields, benchmark: str, split: Split, folder: Path, subject: str) -> VQASample:
+def _sample(subject: str, benchmark: str, split: Split, folder: Path, row: Fields) -> VQASample:
     places = [place for place in range(1, _IMAGES + 1) if f"image_{place}" in row]
     if not places:
         raise FieldError('"image_1" is missing')

@@ -37,10 +37,16 @@ from medvista.data.json_fields import FieldError, Fields
 from medvista.errors import UserError
 from medvista.types import Split, VQASample
 
-_SPLITS: Mapping[str, Split] = MappingProxyType(
-    {"train": "train", "training": "train", "validation": "validation", "val": "validation", "dev": "validation"}
-    | {"valid": "validation", "test": "test", "eval": "test"}
-)
+_SPLITS: Mapping[str, Split] = {  # as tables may call them
+    "train": "train",
+    "training": "train",
+    "validation": "validation",
+    "valid": "validation",
+    "val": "validation",
+    "dev": "validation",
+    "test": "test",
+    "eval": "test",
+}
 _KEYS = ("name", "questions", "images", "columns", "separator", "shares")
 _SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
 

@@ -150,3 +150,17 @@ def test_it_is_checked_like_any_benchmark(tmp_path: Path) -> None:
         "images": 2,
         "train_test_image_overlap": 0,
     }
+
+
+def test_the_example_of_the_documentation_works() -> None:
+    path = Path(__file__).parents[2] / "docs" / "examples" / "own_benchmark" / "own_benchmark.yaml"
+    check = check_benchmark(str(path), None)
+    assert check.to_json() == {
+        "questions": {"train": 2, "validation": 1, "test": 2},
+        "images": 4,
+        "train_test_image_overlap": 0,
+    }
+    assert not check.problems
+    changed_between, count = check.samples["test"]
+    assert (len(changed_between.images), changed_between.answers) == (2, ("A nodule is new",))
+    assert (count.answers, count.group_id) == (("2", "two"), "P3")
