@@ -48,5 +48,25 @@ ARMS: Mapping[str, Arm] = {
         stage="sft_rl", tools="tools", oracle=True, description="the RL policy, shown what an expert looks at (ceiling)"
     ),
 }
+EVALUATED: Mapping[str, Arm] = {  # the arms of an evaluation of a given policy: baselines stand beside it, always
+    "majority": ARMS["majority"],
+    "lookup": ARMS["lookup"],
+    "blind": Arm(stage="policy", tools="blind", description="the policy asked without tools, every image blanked"),
+    "tools_off": Arm(stage="policy", tools="none", description="the policy without tools"),
+    "tools_untrained": Arm(stage="untrained", tools="tools", description="the policy before training, with tools"),
+    "policy": Arm(stage="policy", tools="tools", description="the policy with the tools"),
+}
+CHANGES = ("blank", "shuffled", "random")  # what is shown instead of a tool's result, to see whether it matters
 NEED_A_LOOK = ("attribute", "yes_no")  # the families that comparisons are about
 UNSEEING = ("blind", "lookup", "majority")
+BASELINES = (  # what sft_rl is compared with, the comparison that matters most first
+    "tools_untrained",
+    "direct_rl",
+    "sft",
+    "sft_longer",
+    "sft_rejection",
+    "direct",
+    "tools_random",
+    "sft_rl_random",
+    *UNSEEING,
+)

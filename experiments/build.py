@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
+import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -24,10 +25,11 @@ from medvista.data.benchmarks import benchmark_name, read_benchmark
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import phantom_samples
+from medvista.endpoint import ChatEndpoint
 from medvista.envs import BlankImages, MedicalVQAEnv
 from medvista.errors import UserError
 from medvista.parsing import format_action
-from medvista.policies import ChatRenderer, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
+from medvista.policies import ChatRenderer, EndpointEngine, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rewards import RewardFunction
 from medvista.rollout import RolloutCollector
 from medvista.tools import RandomRegions, Toolbox
@@ -40,10 +42,15 @@ class Parts:
 
     config: ExperimentConfig
 
+    endpoints: list[ChatEndpoint] = field(default_factory=list)  # asked so far, for the cost line
+    _splits: dict[tuple[str, Split], list[VQASample]] = field(default_factory=dict)  # read so far, whole
+
     @cached_property
     def device(self) -> torch.device:
-        """Where evaluation runs: the first device that the trainer would use."""
+        """Where this process evaluates: the device that the trainer would give it."""
         fabric = lightning.Fabric(accelerator=self.config.trainer.accelerator, devices=1)
+        if fabric.device.type == "cuda":
+            return torch.device("cuda", int(os.environ.get("LOCAL_RANK", fabric.device.index or 0)))
         return fabric.device
 
     @cached_property
@@ -70,13 +77,50 @@ class Parts:
     @cached_property
     def test(self) -> dict[str, list[VQASample]]:
         """The test questions, by benchmark: read when evaluation begins, and not before."""
-        return {self.benchmark: self._samples("test", self.config.data.test_images)}
+        return {name: self._samples("test", self.config.data.test_images, given) for name, given in self.asked.items()}
 
-    def _samples(self, split: Split, images: int) -> list[VQASample]:
+    @cached_property
+    def asked(self) -> dict[str, str]:
+        """The benchmarks that are tested on: what results call each, and how the configuration names it."""
+        given = self.config.benchmarks if self.config.task == "evaluate" else [self.config.data.benchmark]
+        return {benchmark_name(name): name for name in given}
+
+    def train_of(self, benchmark: str) -> list[VQASample]:
+        """The training questions of a benchmark that is tested on; none where it has no such split."""
+        if self.config.task == "train":
+            return self.train
+        return [sample for sample in self._seen(self.asked[benchmark], "train") if sample.answers[0]]
+
+    @cached_property
+    def seen_in_training(self) -> dict[str, list[VQASample]]:
+        """All that was trained on or chosen with, by benchmark: the train and validation splits there are."""
+        config = self.config
+        named = config.evaluation.trained_on if config.task == "evaluate" else [config.data.benchmark]
+        seen = {
+            benchmark_name(name): [*self._seen(name, "train"), *self._seen(name, "validation")]
+            for name in named or config.benchmarks
+        }
+        for name in named:
+            if not seen[benchmark_name(name)]:
+                raise UserError(f"evaluation.trained_on: {name} has no train or validation questions at hand.")
+        return seen
+
+    def _seen(self, benchmark: str, split: Split) -> list[VQASample]:
+        """A whole split of a benchmark; nothing where it has no such split."""
+        if (benchmark, split) not in self._splits:
+            try:
+                found = self._samples(split, self.config.data.train_images, benchmark, limit=False)
+            except UserError:
+                found = []
+            self._splits[benchmark, split] = found
+        return self._splits[benchmark, split]
+
+    def _samples(self, split: Split, images: int, benchmark: str = "", *, limit: bool = True) -> list[VQASample]:
         data = self.config.data
-        if data.benchmark == PHANTOM:
+        benchmark = benchmark or data.benchmark
+        if benchmark == PHANTOM:
             return phantom_samples(split, images=images, families=data.families, seed=data.seed)
-        return read_benchmark(data.benchmark, data.root, split)[: data.limit or None]
+        return read_benchmark(benchmark, data.root, split)[: data.limit or None if limit else None]
 
     def toolbox(self, use: ToolUse) -> Toolbox:
         """The tools of an arm."""
@@ -85,18 +129,37 @@ class Parts:
         toolbox = Toolbox.from_names(self.config.env.tools)
         return RandomRegions(toolbox) if use == "random" else toolbox
 
-    def collector(self, policy: VLMPolicy, use: ToolUse, engine: Engine | None = None) -> RolloutCollector:
-        """Plays episodes with a policy and the tools of an arm."""
-        env = self.config.env
-        renderer = ChatRenderer(policy, self.toolbox(use).describe(env.prompt))
-        engine = engine or TransformersEngine(policy)
-        return RolloutCollector(self._env_factory(use), engine, renderer, workers=env.workers)
+    def collector(
+        self, policy: VLMPolicy | None, use: ToolUse, engine: Engine | None = None, *, toolbox: Toolbox | None = None
+    ) -> RolloutCollector:
+        """Plays episodes with a policy and the tools of an arm.
 
-    def _env_factory(self, use: ToolUse) -> Callable[[], gymnasium.Env[Observation, str]]:
-        env, toolbox, reward = self.config.env, self.toolbox(use), RewardFunction(self.config.rl.reward)
+        Args:
+            policy: None for the one behind the configured endpoint, which keeps no tokens.
+            use: the tools of the arm.
+            engine: generates the turns instead of the policy's own engine.
+            toolbox: runs the calls instead of the arm's own, and is described alike.
+        """
+        env, toolbox = self.config.env, toolbox or self.toolbox(use)
+        renderer = ChatRenderer(policy, toolbox.describe(env.prompt)) if policy is not None else None
+        engine = engine or self.engine(policy, toolbox)
+        return RolloutCollector(self._env_factory(use, toolbox), engine, renderer, workers=env.workers)
+
+    def engine(self, policy: VLMPolicy | None, toolbox: Toolbox) -> Engine:
+        """Generates turns with a policy in this process, or with the one behind the configured endpoint."""
+        if policy is not None:
+            return TransformersEngine(policy)
+        assert self.config.policy.endpoint is not None
+        engine = EndpointEngine(self.config.policy.endpoint, toolbox.describe("schemas"))
+        self.endpoints.append(engine.endpoint)
+        return engine
+
+    def _env_factory(self, use: ToolUse, toolbox: Toolbox) -> Callable[[], gymnasium.Env[Observation, str]]:
+        env, reward = self.config.env, RewardFunction(self.config.rl.reward)
+        drawn = self.train if self.config.task == "train" else next(iter(self.test.values()))
 
         def make_env() -> gymnasium.Env[Observation, str]:
-            made = MedicalVQAEnv(self.train, toolbox, reward, view_size=env.view_size, max_turns=env.max_turns)
+            made = MedicalVQAEnv(drawn, toolbox, reward, view_size=env.view_size, max_turns=env.max_turns)
             return BlankImages(made) if use == "blind" else made
 
         return make_env
@@ -111,7 +174,7 @@ class Parts:
         def script(trajectory: Trajectory) -> str:
             return format_action(FinalAnswer(text=answers[trajectory.sample.id]))
 
-        return RolloutCollector(self._env_factory("blind"), ScriptedPolicy(script), renderer=None)
+        return RolloutCollector(self._env_factory("blind", Toolbox([])), ScriptedPolicy(script), renderer=None)
 
     def expert_engine(self, policy: VLMPolicy, expert: ScriptedExpert) -> ScriptedPolicy:
         """An engine that writes the expert's turns."""

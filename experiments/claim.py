@@ -16,9 +16,9 @@ from tqdm import tqdm
 
 from experiments.arms import ARMS, NEED_A_LOOK
 from experiments.config import ClaimConfig, ExperimentConfig
-from experiments.evaluate import trajectories_path
 from experiments.folder import prepare_folder
 from experiments.outcomes import Outcomes, read_outcomes
+from experiments.playing import trajectories_path
 from experiments.reporting import learning_curves, notes, pick_episodes
 from medvista.data.phantom_vqa import BENCHMARK, CHANCE
 from medvista.data.trajectories import read_trajectories

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.schema import setting
-from medvista.settings import ExpertConfig, GRPOConfig, NanoConfig, OptimiserConfig
+from medvista.settings import EndpointConfig, ExpertConfig, GRPOConfig, NanoConfig, OptimiserConfig
 
 
 @dataclass(kw_only=True)
@@ -42,6 +42,8 @@ class PolicyConfig:
     """The policy before training."""
 
     path: str | None = setting(None, help="hub id or folder of a vision-language model; default: a nano model")
+    untrained: str | None = setting(None, help="the same model before training: a baseline of task=evaluate")
+    endpoint: EndpointConfig | None = None  # an OpenAI-compatible endpoint as the policy of task=evaluate
     nano: NanoConfig = field(default_factory=NanoConfig)
 
 
@@ -103,10 +105,21 @@ class RejectionConfig:
 
 @dataclass(kw_only=True)
 class EvaluationConfig:
-    """The evaluation on test, once, at the end."""
+    """The evaluation on test: once, at the end of a run, or of a given policy (task=evaluate)."""
 
     modes: list[str] = setting(["greedy", "sampled"], help="greedy, sampled (temperature 1) or both")
-    batch_size: int = 256
+    arms: list[str] = setting(
+        ["majority", "lookup", "blind", "tools_off", "tools_untrained", "policy"],
+        help="of task=evaluate: the policy and the baselines beside it",
+    )
+    counterfactuals: list[str] = setting(
+        ["blank", "shuffled", "random"], help="what is shown in the place of tool results, to see whether they matter"
+    )
+    counterfactual_seed: int = 0  # of which other episode's observation is shown
+    clean_subset: bool = setting(False, help="ask only questions about images that no training set in use has")
+    leakage: bool = setting(True, help="look for test images in the training sets in use")
+    trained_on: list[str] = setting([], help="benchmarks the policy was trained on; default: those it is asked")
+    batch_size: int = 256  # episodes that take their turns together, in each process
     resamples: int = 2000  # bootstrap resamples of every interval
 
 
@@ -140,6 +153,8 @@ class ExperimentConfig:
 
     experiment: str = setting("nano", help="name of a shipped experiment, or a path to your own .yaml")
     description: str = ""
+    task: Literal["train", "evaluate"] = setting("train", help="train arms and compare them, or evaluate policy.path")
+    benchmarks: list[str] = setting([], help="of task=evaluate: what is asked, such as [slake,vqa_rad]")
     seed: int = setting(0, help="seed of everything random")
     output_dir: Path = setting("runs/${experiment}", help="folder the run writes")
     cache_dir: Path = setting(".cache/medvista", help="folder of the pre-trained nano models")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
+from typing import Any
 
-from experiments.arms import ARMS
-from experiments.composition import to_yaml
+from experiments.arms import ARMS, CHANGES, EVALUATED
+from experiments.composition import compose, config_hash, to_yaml
 from experiments.config import ExperimentConfig
 from experiments.schema import nearest
 from medvista.errors import UserError
@@ -18,13 +21,11 @@ def check(config: ExperimentConfig) -> None:
     """Finds mistakes in a moment, before anything is loaded.
 
     Raises:
-        UserError: an unknown arm or mode, or demonstrations that are not there.
+        UserError: an unknown arm, mode or counterfactual, demonstrations that are not there, nothing to evaluate.
     """
-    for arm in config.arms:
-        if arm not in ARMS:
-            raise UserError(
-                f"arms has no '{arm}': did you mean '{nearest(arm, list(ARMS))}'? The arms are {', '.join(ARMS)}."
-            )
+    _check_names("arms", config.arms, ARMS)
+    _check_names("evaluation.arms", config.evaluation.arms, EVALUATED)
+    _check_names("evaluation.counterfactuals", config.evaluation.counterfactuals, CHANGES)
     for mode in config.evaluation.modes:
         if mode not in _MODES:
             raise UserError(f"evaluation.modes has no '{mode}': use greedy, sampled or both.")
@@ -33,6 +34,54 @@ def check(config: ExperimentConfig) -> None:
     for name, sft in (("direct", config.direct), ("sft", config.sft)):
         if sft.path is not None and not sft.path.is_file():
             raise UserError(f"{name}.path={sft.path}: there is no such file; give a JSONL file of demonstrations.")
+    if config.task == "evaluate":
+        _check_evaluation(config)
+
+
+def check_same_evaluation(config: ExperimentConfig) -> None:
+    """Refuses to go on with an evaluation under settings that would have given other episodes.
+
+    Raises:
+        UserError: naming what differs from the interrupted evaluation.
+    """
+    written = config.output_dir / "config.yaml"
+    if not (config.resume and written.exists()):
+        return
+    before, now = (_what_shapes_episodes(c) for c in (compose(ExperimentConfig, [f"experiment={written}"]), config))
+    if changed := [name for name in now if config_hash(before[name]) != config_hash(now[name])]:
+        raise UserError(
+            f"resume=true: {config.output_dir} was begun with other settings of {', '.join(changed)}; "
+            "give the same ones, or another output_dir."
+        )
+
+
+def _what_shapes_episodes(config: ExperimentConfig) -> dict[str, Any]:
+    """All but how many questions of how many benchmarks are asked, by how many processes: these may change."""
+    return {
+        "policy": config.policy,
+        "env": config.env,
+        "max_new_tokens": config.max_new_tokens,
+        "data": replace(config.data, limit=0),
+        "evaluation.clean_subset": config.evaluation.clean_subset,
+        "evaluation.counterfactual_seed": config.evaluation.counterfactual_seed,
+    }
+
+
+def _check_names(key: str, names: Sequence[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"{key} has no '{name}': did you mean '{nearest(name, list(known))}'? There are {', '.join(known)}."
+            )
+
+
+def _check_evaluation(config: ExperimentConfig) -> None:
+    if not config.benchmarks:
+        raise UserError("task=evaluate asks nothing: give benchmarks=[...], such as [slake,vqa_rad].")
+    if (config.policy.path is None) == (config.policy.endpoint is None):
+        raise UserError("task=evaluate needs one model: give policy.path=... or policy.endpoint.model=...")
+    if not config.evaluation.arms:
+        raise UserError("there is nothing to compare: give evaluation.arms at least one name.")
 
 
 def prepare_folder(config: ExperimentConfig) -> None:

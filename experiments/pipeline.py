@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 
 import lightning
 
-from experiments.arms import ARMS
+from experiments.arms import ARMS, BASELINES, UNSEEING
 from experiments.base import base_policy
 from experiments.build import Parts, quiet_libraries
 from experiments.config import ExperimentConfig
-from experiments.evaluate import make_results, play_arms
+from experiments.evaluate import make_results
 from experiments.folder import prepare_folder
+from experiments.given import decoder
+from experiments.leakage import find_leakage, keep_clean
 from experiments.outcomes import Outcomes, write_outcomes
+from experiments.playing import Player
 from experiments.reporting import report
 from experiments.stage_record import StageRecord
 from experiments.stages import Stages
@@ -22,6 +26,8 @@ from medvista.errors import UserError
 from medvista.evaluation.results_file import write_results
 from medvista.functional.losses import SURROGATES
 from medvista.rewards import RewardFunction
+
+_MAIN = "sft_rl"  # the arm that the others are there to judge
 
 
 def run_arms(config: ExperimentConfig) -> None:
@@ -40,15 +46,29 @@ def run_arms(config: ExperimentConfig) -> None:
         if (stage := ARMS[arm].stage) is not None:
             stages.ensure(stage)
 
+    leakage = find_leakage(parts) if config.evaluation.leakage or config.evaluation.clean_subset else None
+    if leakage is not None and config.evaluation.clean_subset:
+        keep_clean(parts, leakage)
     began = time.perf_counter()
-    episodes = play_arms(parts, stages)
+    arms = {name: ARMS[name] for name in config.arms}
+    player = Player(parts, stages, arms)
+    episodes = player.play()
+    replays = player.replay(_MAIN, episodes) if _MAIN in arms else {}
     timing |= {"eval_s": time.perf_counter() - began, "total_s": time.perf_counter() - start}
 
     outcomes = {(benchmark, arm, mode): Outcomes.of(played) for (arm, benchmark, mode), played in episodes.items()}
     write_outcomes(config.output_dir / "outcomes.json", outcomes)
-    results = make_results(parts, episodes, timing | stage_seconds(stages.records), stages)
+    stage_of = {name: arm.stage for name, arm in arms.items() if arm.stage is not None}
+    decoders = {name: decoder(stages.folder(stage) / "policy") for name, stage in stage_of.items()}
+    headline = [(_MAIN, BASELINES), ("direct", UNSEEING)]
+    results = replace(
+        make_results(parts, arms, episodes, replays, headline=headline, decoders=decoders),
+        timing=timing | stage_seconds(stages.records),
+        throughput=throughput(stages.records),
+        leakage=leakage.to_json() if leakage is not None else {},
+    )
     write_results(config.output_dir / "results.json", results)
-    report(config, results, episodes)
+    report(config, results, episodes, leakage.lines() if leakage is not None else ())
 
 
 def check_inputs(parts: Parts) -> None:
@@ -70,6 +90,17 @@ def check_inputs(parts: Parts) -> None:
         if sft.path is not None:
             for _ in read_trajectories(sft.path):
                 pass
+
+
+def throughput(records: Mapping[str, StageRecord]) -> dict[str, float]:
+    """How fast RL played and wrote; nothing without RL."""
+    record = records.get("sft_rl")
+    if record is None or not record.seconds:
+        return {}
+    return {
+        "rollouts_per_s": record.episodes / record.seconds,
+        "generated_tokens_per_s": record.generated_tokens / record.seconds,
+    }
 
 
 def stage_seconds(records: Mapping[str, StageRecord]) -> dict[str, float]:

@@ -7,10 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from experiments.config import ExperimentConfig
-from experiments.evaluate import Episodes
+from experiments.playing import Episodes, trajectories_path
+from medvista.data.trajectories import read_trajectories
+from medvista.evaluation.overview import format_tables
 from medvista.evaluation.report import write_report
 from medvista.evaluation.results import Results
-from medvista.evaluation.tables import format_arms_table, format_comparisons_table
 from medvista.functional.episodes import correct
 from medvista.types import Trajectory
 
@@ -24,21 +25,34 @@ _PRETRAINED = (
 _TESTED_ONCE = "The test split was evaluated once, after all training; validation episodes are other images."
 
 
-def report(config: ExperimentConfig, results: Results, episodes: Episodes) -> None:
-    """Writes ``report.html`` and prints the tables."""
-    shown = {
-        arm: pick_episodes(trajectories)
-        for (arm, _, mode), trajectories in episodes.items()
-        if mode == config.evaluation.modes[0]
-    }
+def report(config: ExperimentConfig, results: Results, episodes: Episodes, more_notes: Sequence[str] = ()) -> None:
+    """Writes ``report.html`` and prints the tables.
+
+    Args:
+        config: of the run.
+        results: what ``results.json`` holds.
+        episodes: of every arm, from which some are picked to be read.
+        more_notes: what else a reader of the numbers must know; printed, too.
+    """
+    shown: dict[str, list[Trajectory]] = {}
+    for (arm, benchmark, mode), trajectories in episodes.items():
+        if mode == config.evaluation.modes[0]:
+            picked = [trajectory.sample.id for trajectory in pick_episodes(trajectories)]
+            path = trajectories_path(config.output_dir, benchmark, arm, mode)
+            seen = {trajectory.sample.id: trajectory for trajectory in read_trajectories(path, ids=set(picked))}
+            shown.setdefault(arm, []).extend(seen[sample_id] for sample_id in picked)
     page = config.output_dir / "report.html"
-    write_report(page, results, learning_curves(config.output_dir), shown, notes(config))
-    print(f"\n{format_arms_table(results)}\n\n{format_comparisons_table(results)}")
+    write_report(page, results, learning_curves(config.output_dir), shown, (*notes(config), *more_notes))
+    print(f"\n{format_tables(results)}\n")
+    for note in more_notes:
+        print(note)
     print(f"\n{config.output_dir / 'results.json'}   numbers\n{page}   open it in a browser")
 
 
 def notes(config: ExperimentConfig) -> tuple[str, ...]:
     """What a reader of the numbers must know."""
+    if config.task == "evaluate":
+        return ()
     pretrained = config.policy.path is None and (config.pretrain.steps or config.pretrain.caption_steps)
     return (_PRETRAINED, _TESTED_ONCE) if pretrained else (_TESTED_ONCE,)
 

@@ -14,7 +14,11 @@ def run(config: ExperimentConfig) -> None:
     """Run an experiment; everything it leaves behind is under ``config.output_dir``."""
     check(config)
     # Imported here, since torch takes seconds that --help and a misspelt key should not cost.
-    if config.claim is not None:
+    if config.task == "evaluate":
+        from experiments.evaluate_policy import run_evaluation
+
+        run_evaluation(config)
+    elif config.claim is not None:
         from experiments.claim import run_claim
 
         run_claim(config)

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from medvista.data.atomic import replacing
-from medvista.data.json_fields import FieldError, plain
+from medvista.data.json_fields import FieldError, Fields, plain
 from medvista.data.trajectory_json import trajectory_from_json, trajectory_to_json
 from medvista.errors import UserError
 from medvista.imaging import to_display
@@ -87,7 +87,7 @@ def _line(trajectory: Trajectory, store: _ImageStore, *, tokens: bool) -> bytes:
     return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
 
 
-def read_trajectories(path: Path, *, pixels: bool = True) -> Iterator[Trajectory]:
+def read_trajectories(path: Path, *, pixels: bool = True, ids: Collection[str] | None = None) -> Iterator[Trajectory]:
     """The episodes of a file, one after the other, with the views the policy was shown.
 
     ``sample.images`` are the views of the first observation, since full-size sources are not stored; the token stream
@@ -96,6 +96,7 @@ def read_trajectories(path: Path, *, pixels: bool = True) -> Iterator[Trajectory
     Args:
         path: the ``.jsonl`` file.
         pixels: False leaves every view black at its size, which takes no memory: for counting, not for looking.
+        ids: only the episodes of these questions; None gives all.
 
     Raises:
         UserError: the file is missing, a line is malformed or an image cannot be read; it names file and line.
@@ -110,7 +111,9 @@ def read_trajectories(path: Path, *, pixels: bool = True) -> Iterator[Trajectory
             if not line.strip():
                 continue
             try:
-                yield trajectory_from_json(_parse(line), load_pixels)
+                values = _parse(line)
+                if ids is None or Fields(values).object("sample").read("id", str) in ids:
+                    yield trajectory_from_json(values, load_pixels)
             except FieldError as error:
                 raise UserError(f"trajectory file {path}, line {number}: {error}; mend or delete this line") from error
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import TypeVar
 
-from medvista.evaluation.results import Comparison
+from medvista.evaluation.results import Comparison, Counterfactual
 from medvista.functional.statistics import holm
 
+Test = TypeVar("Test", Comparison, Counterfactual)
 
-def holm_corrected(comparisons: Sequence[Comparison]) -> list[Comparison]:
-    """The comparisons with `p_holm`, corrected for all of them together; nothing for none."""
-    if not comparisons:
+
+def holm_corrected(tests: Sequence[Test]) -> list[Test]:
+    """The tests with `p_holm`, corrected for all of them together; nothing for none."""
+    if not tests:
         return []
-    corrected = holm([comparison.p_value for comparison in comparisons])
-    return [replace(comparison, p_holm=p) for comparison, p in zip(comparisons, corrected, strict=True)]
+    corrected = holm([test.p_value for test in tests])
+    return [replace(test, p_holm=p) for test, p in zip(tests, corrected, strict=True)]

@@ -38,7 +38,9 @@ class EpisodeLog:
         return TrajectoryWriter(own, images_dir=self.path.parent / "images", tokens=True)
 
     def merge(self, ids: Sequence[str]) -> None:
-        """Leaves one file with these questions in this order; to be called by one process, after all have written.
+        """Leaves one file that begins with these questions in this order; to be called once all have written, by one.
+
+        What was finished of further questions stays behind them: it may be asked for again.
 
         Raises:
             RuntimeError: a question is missing.
@@ -47,7 +49,7 @@ class EpisodeLog:
         missing = [sample_id for sample_id in ids if sample_id not in lines]
         if missing:
             raise RuntimeError(f"{self.path} lacks {len(missing)} of {len(ids)} questions, the first is {missing[0]}")
-        whole = b"".join(lines[sample_id] for sample_id in ids)
+        whole = b"".join(lines[sample_id] for sample_id in dict.fromkeys([*ids, *lines]))
         if not self.path.exists() or self.path.read_bytes() != whole:
             with replacing(self.path) as file:
                 file.write(whole)

@@ -22,6 +22,15 @@ class Score:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Measured:
+    """The mean of one of the benchmark's own measures over the questions it applies to."""
+
+    n: int
+    mean: float
+    ci95: Interval
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ArmScore(Score):
     """What one arm did on one benchmark in one decoding mode."""
 
@@ -31,6 +40,9 @@ class ArmScore(Score):
     tokens_mean: float = 0.0  # sampled tokens an episode
     hit_rate: float | None = None  # share of looks that met the annotated evidence; None where nothing is annotated
     families: Mapping[str, Score] = field(default_factory=dict)
+    measures: Mapping[str, Measured] = field(default_factory=dict)  # "open_recall", ...; see docs/scoring.md
+    slices: Mapping[str, Mapping[str, Score]] = field(default_factory=dict)  # dimension -> label, as "organ" -> "Lung"
+    calibration: Mapping[str, float] = field(default_factory=dict)  # "ece", "aurc", ...; of policies that keep tokens
     per_seed: Mapping[str, float] = field(default_factory=dict)  # accuracy of each training seed, when several
 
 

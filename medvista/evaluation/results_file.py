@@ -21,6 +21,7 @@ from medvista.evaluation.results import (
     Effect,
     Evidence,
     Interval,
+    Measured,
     Mode,
     Results,
     Score,
@@ -78,6 +79,12 @@ def _arm_score_to_json(score: ArmScore) -> dict[str, Any]:
         "answered_rate": score.answered_rate,
         "tokens_mean": score.tokens_mean,
         "families": {family: _score_to_json(part) for family, part in score.families.items()},
+        "measures": {name: asdict(measure) for name, measure in score.measures.items()},
+        "slices": {
+            dimension: {label: _score_to_json(part) for label, part in labels.items()}
+            for dimension, labels in score.slices.items()
+        },
+        "calibration": score.calibration,
     }
     return values | ({"per_seed": score.per_seed} if score.per_seed else {})
 
@@ -151,12 +158,22 @@ def _arm_score(fields: Fields) -> ArmScore:
         tokens_mean=fields.get("tokens_mean", float, 0.0),
         hit_rate=fields.read("hit_rate", float) if "hit_rate" in fields else None,
         families={family: _score(part) for family, part in fields.items("families")},
+        measures={name: _measured(measure) for name, measure in fields.items("measures")},
+        slices={
+            dimension: {label: _score(part) for label, part in fields.object("slices").items(dimension)}
+            for dimension, _ in fields.items("slices")
+        },
+        calibration=fields.floats("calibration"),
         per_seed=fields.floats("per_seed"),
     )
 
 
 def _score(fields: Fields) -> Score:
     return Score(n=fields.read("n", int), accuracy=fields.read("accuracy", float), ci95=_interval(fields))
+
+
+def _measured(fields: Fields) -> Measured:
+    return Measured(n=fields.read("n", int), mean=fields.read("mean", float), ci95=_interval(fields))
 
 
 def _interval(fields: Fields) -> Interval:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from medvista.evaluation.results import ALL, ArmScore, Comparison, Interval, Results, Score
 
-_MISSING = "–"
+MISSING = "–"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -72,7 +72,7 @@ def percent(fraction: float | None, digits: int = 1) -> str:
     >>> percent(0.8125)
     '81.2'
     """
-    return _MISSING if fraction is None else f"{100 * fraction:.{digits}f}"
+    return MISSING if fraction is None else f"{100 * fraction:.{digits}f}"
 
 
 def interval(bounds: Interval, digits: int = 1) -> str:
@@ -100,7 +100,7 @@ def p_text(p_value: float | None) -> str:
     ('0.042', '<0.001')
     """
     if p_value is None:
-        return _MISSING
+        return MISSING
     return "<0.001" if p_value < 0.001 else f"{p_value:.2g}"
 
 
@@ -111,7 +111,7 @@ def _arms_table(results: Results, benchmark: str, mode: str) -> Table:
     rows = [_arm_row(arm, score, families) for arm, score in measured.items()]
     if chance := results.chance.get(benchmark):
         cells = (percent(chance.get(family)) for family in (ALL, *families))
-        rows.append(("chance", *cells, *(_MISSING,) * 4))
+        rows.append(("chance", *cells, *(MISSING,) * 4))
     return Table(
         title=f"{benchmark}, {mode}: accuracy in % [95 % interval], {_questions(list(measured.values()))}",
         header=("arm", "all", *families, "calls", "failed %", "hits %", "tokens"),
@@ -125,14 +125,14 @@ def _arm_row(arm: str, score: ArmScore, families: Sequence[str]) -> tuple[str, .
         _accuracy(score, digits=1),
         *(_accuracy(score.families.get(family), digits=0) for family in families),
         f"{score.tool_calls_mean:.2f}",
-        percent(score.tool_error_rate) if score.tool_calls_mean else _MISSING,  # no call: nothing that could fail
+        percent(score.tool_error_rate) if score.tool_calls_mean else MISSING,  # no call: nothing that could fail
         percent(score.hit_rate),
         f"{score.tokens_mean:.0f}",
     )
 
 
 def _accuracy(score: Score | None, digits: int) -> str:
-    return f"{percent(score.accuracy, digits)} {interval(score.ci95, digits)}" if score else _MISSING
+    return f"{percent(score.accuracy, digits)} {interval(score.ci95, digits)}" if score else MISSING
 
 
 def _questions(scores: Sequence[ArmScore]) -> str:

@@ -11,7 +11,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from experiments import evaluate
+from experiments import playing
 from experiments.run import main
 from medvista.modules import GRPOModule, SFTModule
 
@@ -89,16 +89,16 @@ def test_a_run_killed_in_every_kind_of_stage_ends_with_the_same_weights(
 
 
 def kill_evaluation(monkeypatch: pytest.MonkeyPatch, *, after: int) -> None:
-    """Kills the run when it is about to write the episodes of another arm and mode."""
-    written = iter(range(after))
-    write = evaluate.write_trajectories
+    """Kills the run when it is about to play another arm in another mode."""
+    played = iter(range(after))
+    play = playing.play_questions
 
-    def write_or_die(*arguments: Any, **options: Any) -> int:
-        if next(written, None) is None:
+    def play_or_die(*arguments: Any, **options: Any) -> None:
+        if next(played, None) is None:
             raise Killed
-        return write(*arguments, **options)
+        play(*arguments, **options)
 
-    monkeypatch.setattr(evaluate, "write_trajectories", write_or_die)
+    monkeypatch.setattr(playing, "play_questions", play_or_die)
 
 
 def test_a_finished_run_is_only_reported_again(finished: Path, tiny: list[str]) -> None:

@@ -1,0 +1,82 @@
+"""The benchmarks' own measures, accuracy by slice, and calibration, as tables."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from medvista.evaluation.results import ArmScore, Results
+from medvista.evaluation.tables import MISSING, Table, interval, percent
+
+_CALIBRATION = ("ece", "brier", "auroc", "aurc", "aurc_excess", "accuracy_at_80")
+
+
+def measure_tables(results: Results) -> list[Table]:
+    """What each benchmark's paper reports, beside exact match: a row an arm, a column a measure."""
+
+    def cell(score: ArmScore, name: str) -> str:
+        measure = score.measures.get(name)
+        return f"{percent(measure.mean)} {interval(measure.ci95)}" if measure else MISSING
+
+    return _by_arm(results, "its own measures in % [95 % interval]", lambda score: list(score.measures), cell)
+
+
+def calibration_tables(results: Results) -> list[Table]:
+    """Whether answer probabilities say how often answers are right, of the arms whose tokens are known."""
+
+    def cell(score: ArmScore, name: str) -> str:
+        return f"{score.calibration[name]:.3f}" if name in score.calibration else MISSING
+
+    def names(score: ArmScore) -> list[str]:
+        return [name for name in _CALIBRATION if name in score.calibration]
+
+    return _by_arm(results, "calibration of answer probabilities", names, cell, only=lambda s: bool(s.calibration))
+
+
+def slice_tables(results: Results) -> list[Table]:
+    """Accuracy by modality, organ, question type and answer type: a row a label, a column an arm."""
+    tables = []
+    for benchmark in results.benchmarks():
+        for mode in results.modes(benchmark):
+            scores = _scores(results, benchmark, mode)
+            dimensions = dict.fromkeys(name for score in scores.values() for name in score.slices)
+            tables += [_slice_table(benchmark, mode, dimension, scores) for dimension in dimensions]
+    return tables
+
+
+def _slice_table(benchmark: str, mode: str, dimension: str, scores: Mapping[str, ArmScore]) -> Table:
+    counts: dict[str, int] = {}
+    for score in scores.values():
+        counts |= {label: part.n for label, part in score.slices.get(dimension, {}).items()}
+
+    def cell(score: ArmScore, label: str) -> str:
+        part = score.slices.get(dimension, {}).get(label)
+        return f"{percent(part.accuracy, 0)} {interval(part.ci95, 0)}" if part else MISSING
+
+    rows = tuple((label, str(n), *(cell(score, label) for score in scores.values())) for label, n in counts.items())
+    title = f"{benchmark}, {mode}, by {dimension.replace('_', ' ')}: accuracy in % [95 % interval]"
+    return Table(title=title, header=(dimension.replace("_", " "), "n", *scores), rows=rows)
+
+
+def _by_arm(
+    results: Results,
+    title: str,
+    names_of: Callable[[ArmScore], list[str]],
+    cell: Callable[[ArmScore, str], str],
+    only: Callable[[ArmScore], bool] = lambda _: True,
+) -> list[Table]:
+    """One table for each benchmark and decoding mode, a row an arm; none where there is nothing to show."""
+    tables = []
+    for benchmark in results.benchmarks():
+        for mode in results.modes(benchmark):
+            scores = {arm: score for arm, score in _scores(results, benchmark, mode).items() if only(score)}
+            names = list(dict.fromkeys(name for score in scores.values() for name in names_of(score)))
+            if not names:
+                continue
+            rows = tuple((arm, *(cell(score, name) for name in names)) for arm, score in scores.items())
+            tables.append(Table(title=f"{benchmark}, {mode}: {title}", header=("arm", *names), rows=rows))
+    return tables
+
+
+def _scores(results: Results, benchmark: str, mode: str) -> dict[str, ArmScore]:
+    found = {arm: results.score(arm, benchmark, mode) for arm in results.arms}
+    return {arm: score for arm, score in found.items() if score is not None}
