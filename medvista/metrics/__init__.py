@@ -3,15 +3,21 @@
 from medvista.metrics.answers import VQAAccuracy
 from medvista.metrics.benchmark import BenchmarkScores
 from medvista.metrics.episodes import TrajectoryMetrics
+from medvista.metrics.judge import Judge, ask_endpoint, ask_local_model
 from medvista.metrics.measures import Measure
 from medvista.metrics.scoring import SCORINGS, BenchmarkScoring, scoring_for
+from medvista.metrics.similarity import embedding_similarity
 
 __all__ = [
     "SCORINGS",
     "BenchmarkScores",
     "BenchmarkScoring",
+    "Judge",
     "Measure",
     "TrajectoryMetrics",
     "VQAAccuracy",
+    "ask_endpoint",
+    "ask_local_model",
+    "embedding_similarity",
     "scoring_for",
 ]
