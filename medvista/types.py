@@ -20,10 +20,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from enum import Enum
 from pathlib import Path
-from typing import Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
-import torch
+
+if TYPE_CHECKING:  # imaging and tools do without torch, whose import costs a worker seconds and memory
+    import torch
 
 Box: TypeAlias = tuple[float, float, float, float]  # x1, y1, x2, y2
 Split: TypeAlias = Literal["train", "validation", "test"]
