@@ -16,8 +16,11 @@ from medvista.data.atomic import replacing
 from medvista.data.json_fields import plain
 from medvista.evaluation.charts import Estimate, forest_plot, line_chart, number
 from medvista.evaluation.episode_cards import EpisodeCard, answered_right, episode_card
+from medvista.evaluation.measure_tables import calibration_tables, measure_tables, slice_tables
+from medvista.evaluation.report_sections import Panel, changed_panels, leakage_tables, slice_panels
 from medvista.evaluation.results import ALL, ArmScore, Results, Score
 from medvista.evaluation.tables import arms_tables, comparison_tables, p_text, signed_points
+from medvista.evaluation.tool_tables import counterfactual_tables, evidence_tables
 from medvista.types import Trajectory
 
 Curves = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]  # stage -> metric -> (step, value)
@@ -38,14 +41,6 @@ _METRIC_ORDER = (
 )
 _SHARES = ("accuracy", "tool_rate", "hit_rate", "success", "answered", "zero_variance")  # drawn on an axis from 0 to 1
 _FIRST_CHARTS = 12  # more wait behind a click
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Panel:
-    """A titled forest plot."""
-
-    title: str
-    chart: Markup
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -102,7 +97,13 @@ def render_report(results: Results, curves: Curves, cards: Sequence[EpisodeCard]
         panels={benchmark: _panels(results, benchmark) for benchmark in results.benchmarks()},
         modes={benchmark: results.modes(benchmark) for benchmark in results.benchmarks()},
         arm_tables=arms_tables(results),
+        measure_tables=[*measure_tables(results), *calibration_tables(results)],
         comparison_tables=comparison_tables(results),
+        changed_panels=changed_panels(results),
+        tool_tables=[*counterfactual_tables(results), *evidence_tables(results)],
+        slice_panels=slice_panels(results),
+        slice_tables=slice_tables(results),
+        leakage_tables=leakage_tables(results),
         stages={stage: _curves(metrics) for stage, metrics in curves.items() if metrics},
         first_charts=_FIRST_CHARTS,
         cards=cards,
