@@ -110,7 +110,9 @@ class OwnBenchmark:
             group_id=group,
             choices=choices,
             answer_type=cast(Any, kind),
-            metadata=MappingProxyType({"family": kind, **{name: _text(row, name, "") for name in names.slices}}),
+            metadata=MappingProxyType(
+                {"family": kind, **{name: _text(row, name, "") for name in names.slices}, "slices": names.slices}
+            ),
         )
 
     def _in_split(self, row: Fields, group: str, split: Split) -> bool:

@@ -56,7 +56,7 @@ def test_rows_become_samples_with_options_groups_and_slices(tmp_path: Path) -> N
     (train,) = read_benchmark(name, None, "train")
     assert (train.id, train.benchmark, train.group_id, benchmark_name(name)) == ("1", "ward", "P1", "ward")
     assert (train.choices, train.answers, train.answer_type) == (("Upper", "Middle", "Lower"), ("Upper",), "choice")
-    assert train.metadata == {"family": "choice", "modality": "CR"}
+    assert train.metadata == {"family": "choice", "modality": "CR", "slices": ("modality",)}
     (validation,) = read_benchmark(name, None, "validation")
     assert (validation.answers, len(validation.images)) == (("Middle",), 2)  # answer "B" of two options, two images
     closed, opened = read_benchmark(name, None, "test")
