@@ -28,11 +28,12 @@ from medvista.data.phantom_vqa import phantom_samples
 from medvista.endpoint import ChatEndpoint
 from medvista.envs import BlankImages, MedicalVQAEnv
 from medvista.errors import UserError
+from medvista.integrations.mcp_client import mcp_tools
 from medvista.parsing import format_action
 from medvista.policies import ChatRenderer, EndpointEngine, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rewards import RewardFunction
 from medvista.rollout import RolloutCollector
-from medvista.tools import RandomRegions, Toolbox
+from medvista.tools import RandomRegions, Tool, Toolbox, find_tool
 from medvista.types import FinalAnswer, Observation, Split, Trajectory, VQASample
 
 
@@ -122,11 +123,17 @@ class Parts:
             return phantom_samples(split, images=images, families=data.families, seed=data.seed)
         return read_benchmark(benchmark, data.root, split)[: data.limit or None if limit else None]
 
+    @cached_property
+    def tools(self) -> list[Tool]:
+        """The tools of the environment: registered ones, then those of MCP servers, which are started to ask."""
+        env = self.config.env
+        return [*map(find_tool, env.tools), *mcp_tools(env.mcp_servers, taken=env.tools)]
+
     def toolbox(self, use: ToolUse) -> Toolbox:
         """The tools of an arm."""
         if use in ("none", "blind"):
             return Toolbox([])
-        toolbox = Toolbox.from_names(self.config.env.tools)
+        toolbox = Toolbox(self.tools)
         return RandomRegions(toolbox) if use == "random" else toolbox
 
     def collector(

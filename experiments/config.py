@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.schema import setting
-from medvista.settings import EndpointConfig, ExpertConfig, GRPOConfig, NanoConfig, OptimiserConfig
+from medvista.settings import EndpointConfig, ExpertConfig, GRPOConfig, MCPServerConfig, NanoConfig, OptimiserConfig
 
 
 @dataclass(kw_only=True)
@@ -35,6 +35,7 @@ class EnvConfig:
     max_turns: int = setting(3, help="turns an episode may take")
     prompt: Literal["schemas", "names", "none"] = setting("names", help="what the prompt says about the tools")
     workers: int = setting(0, help="threads that run tools; 0 runs them in line, which is faster for quick ones")
+    mcp_servers: dict[str, MCPServerConfig] = field(default_factory=dict)  # name -> whose tools are added, docs/mcp.md
 
 
 @dataclass(kw_only=True)

@@ -15,14 +15,6 @@ from medvista.imaging.display import to_display
 from medvista.imaging.reader import read_image
 from medvista.types import MedicalImage
 
-_SUFFIXES = {
-    "image/png": ".png",
-    "image/jpeg": ".jpg",
-    "image/tiff": ".tif",
-    "application/dicom": ".dcm",
-    "application/gzip": ".nii.gz",
-}
-
 
 def to_png(image: MedicalImage) -> bytes:
     """The 8-bit display of an image as a PNG file: lossless, and without any text that came with the source."""
@@ -36,18 +28,14 @@ def to_data_url(image: MedicalImage) -> str:
     return f"data:image/png;base64,{base64.b64encode(to_png(image)).decode()}"
 
 
-def decode_image(data: bytes, media_type: str = "") -> MedicalImage:
-    """The image in the bytes of a file, checked as any file is.
-
-    Args:
-        data: the content of a file.
-        media_type: such as ``"image/png"``, for forms that are told by their name.
+def decode_image(data: bytes) -> MedicalImage:
+    """The image in the bytes of a file of any kind that `read_image` reads, checked as any file is.
 
     Raises:
         UserError: the bytes are no image, damaged, or too large to decode.
     """
     with tempfile.TemporaryDirectory(prefix="medvista-") as folder:
-        path = Path(folder) / f"image{_SUFFIXES.get(media_type.lower(), '')}"
+        path = Path(folder) / "image"
         path.write_bytes(data)
         try:
             return read_image(path)
@@ -55,17 +43,16 @@ def decode_image(data: bytes, media_type: str = "") -> MedicalImage:
             raise UserError(str(error).replace(str(path), "The image sent")) from None
 
 
-def decode_base64(text: str, media_type: str = "") -> MedicalImage:
+def decode_base64(text: str) -> MedicalImage:
     """The image in base64 text, with or without ``data:image/png;base64,`` before it.
 
     Raises:
         UserError: the text is no base64, or what it holds no image.
     """
     if text.startswith("data:"):
-        head, _, text = text.partition(",")
-        media_type = head.removeprefix("data:").split(";")[0] or media_type
+        text = text.partition(",")[2]
     try:
         data = base64.b64decode("".join(text.split()), validate=True)
     except (binascii.Error, ValueError):
         raise UserError("The image sent is no valid base64; send the bytes of the file in standard base64.") from None
-    return decode_image(data, media_type)
+    return decode_image(data)

@@ -130,13 +130,13 @@ def _read_block(block: ContentBlock) -> MedicalImage | str:
     if block.type == "text":
         return block.text
     if block.type == "image":
-        return decode_base64(block.data, block.mime_type)
+        return decode_base64(block.data)
     if block.type == "resource":
         resource: Any = block.resource  # text, or a blob in base64
         if hasattr(resource, "text"):
             return str(resource.text)
         if str(resource.mime_type or "").startswith("image/"):
-            return decode_base64(resource.blob, resource.mime_type)
+            return decode_base64(resource.blob)
     return f"[{block.type} that cannot be shown]"
 
 

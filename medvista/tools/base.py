@@ -77,6 +77,6 @@ def pick_image(images: Sequence[MedicalImage], index: int) -> MedicalImage:
         ArgumentError: there is no image of that index.
     """
     if not 0 <= index < len(images):
-        known = "only image 0 exists" if len(images) == 1 else f"images 0 to {len(images) - 1} exist"
+        known = {0: "there are none", 1: "only image 0 exists"}.get(len(images), f"images 0 to {len(images) - 1} exist")
         raise ArgumentError(f"There is no image {index}; {known}.")
     return images[index]
