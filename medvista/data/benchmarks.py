@@ -38,6 +38,23 @@ READERS: Mapping[str, Reader] = MappingProxyType(
 )
 
 
+SPLITS: tuple[Split, ...] = ("train", "validation", "test")
+_FEWER_SPLITS: Mapping[str, tuple[Split, ...]] = MappingProxyType(
+    {"mmmu_med": ("validation", "test"), "mmmu_pro_med": ("test",), "medxpertqa_mm": ("validation", "test")}
+)
+
+
+def has_split(name: str, split: Split) -> bool:
+    """Whether a benchmark has a split, official or carved, be its files there or not.
+
+    Raises:
+        UserError: there is no such benchmark, or its YAML file is malformed.
+    """
+    if is_own(name):
+        return split in load_own_benchmark(Path(name).expanduser()).files
+    return split in _FEWER_SPLITS.get(check_name(name), SPLITS)
+
+
 def is_own(name: str) -> bool:
     """Whether a name is the path of a YAML file that describes a question set of one's own."""
     return Path(name).suffix in (".yaml", ".yml")

@@ -9,21 +9,20 @@ from typing import Any
 
 import pytest
 
-from medvista.data.benchmarks import READERS, read_benchmark
+from medvista.data.benchmarks import READERS, SPLITS, has_split, read_benchmark
 from medvista.data.sources import SOURCES
 from medvista.errors import UserError
 from medvista.functional.text import exact_match
 from medvista.imaging import open_image
-from medvista.types import Split, VQASample
+from medvista.types import VQASample
 
 MADE = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "benchmark_forms.py"))
 Forms = dict[str, tuple[tuple[str, ...], Path]]
-ALL: tuple[Split, ...] = ("train", "validation", "test")
 
 
 def everything(forms: Forms, form: str, name: str) -> list[VQASample]:
     """The samples of all splits that a benchmark has."""
-    splits = [split for split in ALL if split in SOURCES[name].splits or {"train", "test"} == {*SOURCES[name].splits}]
+    splits = [split for split in SPLITS if has_split(name, split)]
     return [sample for split in splits for sample in read_benchmark(name, forms[form][1], split)]
 
 
@@ -47,6 +46,19 @@ def test_every_sample_can_be_shown_and_its_gold_answer_is_right(benchmark_forms:
             assert all(open_image(image).size == (40, 32) for image in sample.images)
             assert all(exact_match(answer, sample.answers, sample.choices) for answer in sample.answers)
             assert (sample.answer_type == "choice") == bool(sample.choices)
+
+
+def test_a_split_that_does_not_exist_is_told_from_one_that_is_missing(tmp_path: Path) -> None:
+    lacking = {(name, split) for name in READERS for split in SPLITS if not has_split(name, split)}
+    assert lacking == {
+        ("mmmu_med", "train"),
+        ("mmmu_pro_med", "train"),
+        ("mmmu_pro_med", "validation"),
+        ("medxpertqa_mm", "train"),
+    }
+    for name, split in lacking:
+        with pytest.raises(UserError, match=r"no train split|only a test split"):
+            read_benchmark(name, tmp_path, split)
 
 
 def test_both_forms_of_vqa_rad_hold_the_same_questions(benchmark_forms: Forms) -> None:
