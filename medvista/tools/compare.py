@@ -21,7 +21,7 @@ ImageIndex = Annotated[int, Bounds(0)]
 @tool
 def compare(
     images: Sequence[MedicalImage],
-    boxes: Annotated[list[ModelBox], Items(1, MOST)] | None = None,
+    boxes: Annotated[list[ModelBox], Items(FEWEST, MOST)] | None = None,
     image: Annotated[list[ImageIndex], Items(1, MOST)] | None = None,
 ) -> ToolResult:
     """Show two to four regions, or whole images, side by side at full resolution.
@@ -48,8 +48,6 @@ def _pairs(boxes: Sequence[ModelBox] | None, image: Sequence[int]) -> list[tuple
         if len(image) < FEWEST:
             raise ArgumentError(f"Give {FEWEST} to {MOST} boxes, or {FEWEST} to {MOST} images to show whole.")
         return [(index, None) for index in image]
-    if len(boxes) < FEWEST:
-        raise ArgumentError(f"boxes has to have {FEWEST} to {MOST} items to compare, got {len(boxes)}; zoom shows one.")
     if len(image) not in (1, len(boxes)):
         raise ArgumentError(
             f"There are {len(boxes)} boxes but {len(image)} images; give one image for all boxes, or one for each."

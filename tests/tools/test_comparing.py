@@ -55,8 +55,8 @@ def test_whole_images_are_compared_as_they_were_last_seen():
     [
         ({}, "Give 2 to 4 boxes, or 2 to 4 images"),
         ({"image": [0]}, "Give 2 to 4 boxes, or 2 to 4 images"),
-        ({"boxes": [[0, 0, 500, 500]]}, "2 to 4 items to compare, got 1; zoom shows one"),
-        ({"boxes": [[0, 0, 500, 500]] * 5}, "boxes has to have 1 to 4 items, got 5"),
+        ({"boxes": [[0, 0, 500, 500]]}, "boxes has to have 2 to 4 items, got 1"),
+        ({"boxes": [[0, 0, 500, 500]] * 5}, "boxes has to have 2 to 4 items, got 5"),
         ({"boxes": [[0, 0, 500, 500]] * 3, "image": [0, 1]}, "3 boxes but 2 images"),
         ({"boxes": [[0, 0, 500, 500], [5, 5, 5, 9]]}, "box 2: bbox_2d is x1 y1 x2 y2 with x1 < x2"),
         ({"image": [0, 7]}, "There is no image 7"),
