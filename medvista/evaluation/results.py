@@ -60,6 +60,7 @@ class Comparison:
     n: int  # pairs
     test: str  # "mcnemar_exact", "clustered_permutation", ...
     p_holm: float | None = None  # corrected for all tests of the run
+    p_mcnemar: float | None = None  # exact test of the same pairs, as if questions about one image were independent
     families: tuple[str, ...] = ()  # the families it is restricted to; none: all of them
 
 
@@ -128,6 +129,7 @@ class Results:
     descriptions: Mapping[str, str] = field(default_factory=dict)  # arm -> what it is, in a few words
     timing: Mapping[str, float] = field(default_factory=dict)  # {"sft_s": ..., "total_s": ...}, seconds
     throughput: Mapping[str, float] = field(default_factory=dict)  # {"rollouts_per_s": ..., ...}
+    tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # tool -> how its calls went (`ToolMetrics`)
     versions: Mapping[str, str] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
 

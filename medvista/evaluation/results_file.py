@@ -61,6 +61,7 @@ def results_to_json(results: Results) -> dict[str, Any]:
         "descriptions": results.descriptions,
         "timing": results.timing,
         "throughput": results.throughput,
+        "tools": results.tools,
         "versions": results.versions,
         "config": results.config,
     }
@@ -93,6 +94,8 @@ def _comparison_to_json(comparison: Comparison) -> dict[str, Any]:
     values = asdict(comparison)
     if not comparison.families:
         del values["families"]
+    if comparison.p_mcnemar is None:
+        del values["p_mcnemar"]
     return values
 
 
@@ -141,6 +144,7 @@ def _results(fields: Fields) -> Results:
         descriptions=fields.get("descriptions", dict, {}),
         timing=fields.get("timing", dict, {}),
         throughput=fields.get("throughput", dict, {}),
+        tools=fields.get("tools", dict, {}),
         versions=fields.get("versions", dict, {}),
         config=fields.get("config", dict, {}),
     )
@@ -192,6 +196,7 @@ def _comparison(fields: Fields) -> Comparison:
         n=fields.read("n", int),
         test=fields.read("test", str),
         p_holm=fields.read("p_holm", float) if "p_holm" in fields else None,
+        p_mcnemar=fields.read("p_mcnemar", float) if "p_mcnemar" in fields else None,
         families=fields.texts("families"),
     )
 

@@ -6,11 +6,17 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 
 import numpy as np
 
-from medvista.evaluation.results import ArmScore, Comparison, Measured, Mode, Score
+from medvista.evaluation.measured import measured
+from medvista.evaluation.results import ArmScore, Comparison, Mode, Score
 from medvista.functional.calibration import answer_log_prob, calibration_summary
 from medvista.functional.episodes import correct, summarise
 from medvista.functional.slices import Slice, mean_with_interval, slices
-from medvista.functional.statistics import bootstrap_ci, paired_bootstrap_difference, paired_permutation_test
+from medvista.functional.statistics import (
+    bootstrap_ci,
+    mcnemar_exact,
+    paired_bootstrap_difference,
+    paired_permutation_test,
+)
 from medvista.metrics import scoring_for
 from medvista.types import Trajectory
 
@@ -39,7 +45,7 @@ def arm_score(trajectories: Sequence[Trajectory], resamples: int = 2000, decode:
         accuracy=float(right.mean()),
         ci95=(interval.low, interval.high),
         families=_families(trajectories, resamples),
-        measures=_measures(trajectories, resamples),
+        measures=measured(trajectories, scoring_for(samples[0].benchmark), resamples),
         slices={name: {label: _score(cut) for label, cut in labels.items()} for name, labels in cuts.items()},
         calibration=_calibration(trajectories, right, decode) if decode is not None else {},
         **{name: rates[name] for name in _USE if name in rates},  # type: ignore[arg-type]
@@ -86,6 +92,7 @@ def compare(
         difference=difference.difference,
         ci95=(difference.low, difference.high),
         p_value=paired_permutation_test(a, b, clusters),
+        p_mcnemar=mcnemar_exact(a, b),
         n=len(pairs),
         test="clustered_permutation",
         families=tuple(families),
@@ -102,20 +109,6 @@ def _families(trajectories: Sequence[Trajectory], resamples: int) -> dict[str, S
         )
         for family, own in members.items()
     }
-
-
-def _measures(trajectories: Sequence[Trajectory], resamples: int) -> dict[str, Measured]:
-    """What the benchmark's paper reports, beside exact match."""
-    samples = [trajectory.sample for trajectory in trajectories]
-    scores = scoring_for(samples[0].benchmark).score([trajectory.answer for trajectory in trajectories], samples)
-    found = {}
-    for name, values in scores.items():
-        applies = np.flatnonzero(~np.isnan(values))
-        if len(applies):
-            clusters = [samples[index].group_id for index in applies]
-            cut = mean_with_interval(values[applies], clusters, resamples=resamples)
-            found[name] = Measured(n=cut.n, mean=cut.mean, ci95=(cut.low, cut.high))
-    return found
 
 
 def _calibration(trajectories: Sequence[Trajectory], right: np.ndarray, decode: Decode) -> Mapping[str, float]:

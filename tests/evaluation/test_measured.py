@@ -1,0 +1,42 @@
+"""Measures of finished episodes, and what several samples of a question are worth, by hand."""
+
+import pytest
+
+from medvista.evaluation.measured import measured, measured_at_k
+from medvista.metrics import scoring_for
+from medvista.types import Completion, FinalAnswer, Observation, Trajectory, Turn, VQASample
+
+
+def episode(number: int, answer: str, gold: str = "heart", kind: str = "open") -> Trajectory:
+    sample = VQASample(
+        id=str(number),
+        benchmark="slake",
+        split="test",
+        question="?",
+        answers=(gold,),
+        images=(),
+        group_id=f"image{number // 2}",
+        answer_type=kind,  # type: ignore[arg-type]
+    )
+    turn = Turn(completion=Completion(token_ids=(), log_probs=(), text=""), action=FinalAnswer(text=answer))
+    return Trajectory(sample=sample, observation=Observation(text=""), turns=(turn,))
+
+
+def test_a_measure_is_the_mean_over_its_questions_clustered_by_image() -> None:
+    episodes = [episode(0, "heart"), episode(1, "liver"), episode(2, "left heart"), episode(3, "no", "yes", "closed")]
+    found = measured(episodes, scoring_for("slake"))
+    assert (found["accuracy"].n, found["accuracy"].mean) == (4, 0.25)
+    assert (found["open_recall"].n, found["open_recall"].mean) == (3, pytest.approx(2 / 3))
+    assert (found["closed_accuracy"].n, found["closed_accuracy"].mean) == (1, 0.0)
+    assert found["closed_accuracy"].ci95[1] > 0.5  # one image says little
+
+
+def test_samples_of_a_question_are_counted_together_in_any_order() -> None:
+    episodes = [episode(n, answer) for answer in ("heart", "liver", "Heart") for n in (0, 2)]
+    episodes[1] = episode(2, "liver")  # right once of three times, the first question twice
+    found = measured_at_k(episodes, [1, 3, 4, 3])
+    assert {name: value.mean for name, value in found.items()} == pytest.approx(
+        {"pass@1": 1 / 2, "majority@1": 1 / 2, "pass@3": 1.0, "majority@3": 1 / 2}
+    )
+    assert all(value.n == 2 for value in found.values())
+    assert measured_at_k([], [1]) == {}
