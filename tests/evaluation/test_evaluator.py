@@ -23,9 +23,7 @@ from medvista.types import FinalAnswer, Trajectory, VQASample
 def play(questions: Sequence[VQASample], make_env: Callable[..., object], tmp_path: Path) -> Callable[..., list[str]]:
     """Plays with a script that answers with its seed; returns the ids it was asked, in order."""
 
-    def run(
-        samples: Sequence[VQASample] = questions, shard: Shard | None = None, fails_at: int | None = None
-    ) -> list[str]:
+    def run(samples: Sequence[VQASample] = questions, fails_at: int | None = None) -> list[str]:
         asked: list[str] = []
 
         def script(trajectory: Trajectory) -> str:
