@@ -14,6 +14,7 @@ from medvista.envs.rendering import episode_picture
 from medvista.envs.spaces import ObservationSpace, TextSpace
 from medvista.errors import UserError
 from medvista.imaging import fit, open_image
+from medvista.imaging.volume import describe_volume
 from medvista.outside_text import harmless
 from medvista.parsing import parse_action
 from medvista.rewards import RewardFunction
@@ -122,7 +123,8 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
         self._episode_toolbox = self.toolbox.for_episode(episode_seed)
         self._images = [_source(open_image(image), index) for index, image in enumerate(sample.images)]
         self._tokens = 0
-        observation = self._observe(question_text(sample), self._images)
+        text = "\n".join([question_text(sample), *_volumes(self._images)])
+        observation = self._observe(text, self._images)
         self._trajectory = Trajectory(sample=sample, observation=observation, seed=episode_seed)
         return observation, {"sample_id": sample.id}
 
@@ -217,7 +219,18 @@ _FAREWELLS = {
 def _source(image: MedicalImage, index: int) -> MedicalImage:
     """An image of the sample as the episode's own."""
     image.pixels.flags.writeable = False  # other episodes share them: a tool may not draw on them
+    if image.volume is not None:
+        image.volume.voxels.flags.writeable = False
     return replace(image, source=index, to_source=np.eye(3))
+
+
+def _volumes(images: Sequence[MedicalImage]) -> list[str]:
+    """What there is to see beyond the images shown: a line for each volume or film."""
+    return [
+        f"Image {index} is {describe_volume(image.volume, image.slice)}."
+        for index, image in enumerate(images)
+        if image.volume is not None and image.slice is not None
+    ]
 
 
 def question_text(sample: VQASample) -> str:

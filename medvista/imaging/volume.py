@@ -85,17 +85,29 @@ def describe_slice(volume: Volume, where: Slice) -> str:
     >>> describe_slice(volume, Slice(plane="axial", index=3))
     'axial slice 3 of 0 to 24'
     """
-    name = "frame" if where.plane == "frame" else f"{where.plane} slice"
-    degrees = obliqueness(volume)
-    oblique = f", oblique by {degrees:.0f} degrees" if degrees >= _STATED_DEGREES else ""
-    return f"{name} {where.index} of 0 to {slice_count(volume, where.plane) - 1}{oblique}"
+    return f"{_named(where)} of 0 to {slice_count(volume, where.plane) - 1}{_oblique(volume)}"
 
 
-def describe_volume(volume: Volume) -> str:
-    """How many slices there are to see, in words."""
+def describe_volume(volume: Volume, shown: Slice) -> str:
+    """What of a volume is shown and what else there is to see, in words.
+
+    >>> volume = Volume(voxels=np.zeros((25, 41, 33)), to_patient=np.diag([2, 2, -2, 1]))
+    >>> describe_volume(volume, Slice(plane="axial", index=3))
+    'axial slice 3 of a volume with axial slices 0 to 24, coronal slices 0 to 40, sagittal slices 0 to 32'
+    """
     if volume.planes == ("frame",):
-        return f"frames 0 to {slice_count(volume, 'frame') - 1}"
-    return ", ".join(f"{plane} slices 0 to {slice_count(volume, plane) - 1}" for plane in volume.planes)
+        return f"{_named(shown)} of a film with frames 0 to {slice_count(volume, 'frame') - 1}"
+    counts = ", ".join(f"{plane} slices 0 to {slice_count(volume, plane) - 1}" for plane in volume.planes)
+    return f"{_named(shown)} of a volume with {counts}{_oblique(volume)}"
+
+
+def _named(where: Slice) -> str:
+    return f"frame {where.index}" if where.plane == "frame" else f"{where.plane} slice {where.index}"
+
+
+def _oblique(volume: Volume) -> str:
+    degrees = obliqueness(volume)
+    return f", oblique by {degrees:.0f} degrees" if degrees >= _STATED_DEGREES else ""
 
 
 def obliqueness(volume: Volume) -> float:

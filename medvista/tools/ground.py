@@ -73,7 +73,7 @@ class Ground:
         if not found:
             return ToolResult(text=f'"{asked.phrase}" was not found on image {asked.image}.', data={"boxes": 0})
         shown = found[: self.config.max_boxes]
-        source = asked.looked_at.source
+        source, where = asked.looked_at.source, asked.looked_at.slice
         places = [list(box_to_model(one.box, asked.looked_at.size)) for one in shown]
         named = "; ".join(f"{place}, score {one.score:.2f}" for place, one in zip(places, shown, strict=True))
         left_out = f" The {len(found) - len(shown)} weaker ones are left out." if len(found) > len(shown) else ""
@@ -81,7 +81,7 @@ class Ground:
         return ToolResult(
             text=f'"{asked.phrase}" on image {asked.image}: box {named}.{left_out}',
             images=(_picture(asked.looked_at, shown),),
-            regions=tuple(Region(box=box, image=source, label=asked.phrase) for box in boxes),
+            regions=tuple(Region(box=box, image=source, label=asked.phrase, slice=where) for box in boxes),
             data={"boxes": len(shown), "score": [round(one.score, 4) for one in shown]},
         )
 

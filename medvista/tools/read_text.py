@@ -42,7 +42,10 @@ class ReadText:
         return ToolResult(
             text=_describe(shown, looked_at, image, left_out=len(legible) - len(shown)),
             regions=tuple(
-                Region(box=box_to_source(looked_at, line.box), image=looked_at.source, label="text") for line in shown
+                Region(
+                    box=box_to_source(looked_at, line.box), image=looked_at.source, label="text", slice=looked_at.slice
+                )
+                for line in shown
             ),
             data={"lines": len(shown), "confidence": [round(line.confidence, 4) for line in shown]},
         )

@@ -14,6 +14,7 @@ from medvista.imaging.geometry import box_from_model, box_from_source, box_to_mo
 from medvista.imaging.mask_geometry import mask_to_source
 from medvista.imaging.masks import mask_box
 from medvista.imaging.outline import outlined
+from medvista.imaging.volume import source_image
 from medvista.settings import SegmentConfig
 from medvista.tools.base import Tool, pick_image
 from medvista.tools.batching import ToolRequest
@@ -169,7 +170,7 @@ def _read(
         outside=tuple(point_from_model(point, looked_at.size) for point in outside or ()),
         text=phrase,
     )
-    source = images[looked_at.source]
+    source = source_image(images, looked_at)
     return _Asked(image=image, looked_at=looked_at, source=source, picture=to_display(looked_at), prompt=prompt)
 
 
@@ -185,14 +186,14 @@ def _result(asked: _Asked, found: Sequence[Segmentation]) -> ToolResult:
     if not pairs:
         what = f'"{asked.prompt.text}"' if asked.prompt.text else "a structure there"
         return ToolResult(text=f"No outline of {what} was found on image {asked.image}.", data={"masks": 0})
-    source = asked.looked_at.source
-    masks = tuple(Mask(pixels=mask, image=source, label=label) for _, mask in pairs)
+    source, where = asked.looked_at.source, asked.looked_at.slice
+    masks = tuple(Mask(pixels=mask, image=source, label=label, slice=where) for _, mask in pairs)
     boxes = [box for mask in masks if (box := mask_box(mask.pixels)) is not None]
     measures = [_measure(one, mask, asked.source) for one, mask in pairs]
     return ToolResult(
         text=_describe(asked, boxes, measures),
         images=(_picture(asked, [one.mask for one, _ in pairs]),),
-        regions=tuple(Region(box=box, image=source, label=label) for box in boxes),
+        regions=tuple(Region(box=box, image=source, label=label, slice=where) for box in boxes),
         masks=masks,
         data={"masks": len(masks), **{name: [measure[name] for measure in measures] for name in measures[0]}},
     )

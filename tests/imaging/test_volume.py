@@ -107,7 +107,7 @@ def test_a_film_has_frames_only():
     assert image.slice == Slice(plane="frame", index=4)
     assert image.pixels.shape == (4, 5, 3)
     assert image.to_patient is None
-    assert describe_volume(film) == "frames 0 to 8"
+    assert describe_volume(film, image.slice) == "frame 4 of a film with frames 0 to 8"
     assert describe_slice(film, image.slice) == "frame 4 of 0 to 8"
 
 
