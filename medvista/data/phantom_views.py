@@ -40,10 +40,10 @@ class CaptionedView:
 def captioned_views(
     phantoms: Sequence[Phantom], *, view_size: int, grid: int, cells: int, seed: int
 ) -> list[CaptionedView]:
-    """An overview (once a nodule), a crop and a bone-window view of each phantom, with captions.
+    """An overview (once a nodule), two crops and a bone-window view of each phantom, with captions.
 
-    The caption of a crop ends with an answer to its prompt. A small model from scratch has no notion of the same word
-    in two places, which any pre-trained language model brings along: it would not say what it has just thought.
+    The caption of the second crop says whether it shows the kind that its prompt names: a small model from scratch has
+    no notion of the same word in two places, which any pre-trained language model brings along.
 
     Args:
         phantoms: what to look at.
@@ -61,21 +61,19 @@ def captioned_views(
             box = expert.box_around(nodule.box, phantom.image.size)
             views.append(CaptionedView(view=overview, caption=f"A nodule in the {nodule.side} lung at {box}."))
         part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
-        prompt, answer = _ask(kind, rng)
-        views.append(CaptionedView(view=fit(part, view_size), prompt=prompt, caption=f"It is {kind}.\n{answer}"))
+        views.append(CaptionedView(view=fit(part, view_size), caption=f"It is {kind}."))
+        part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
+        named, verdict = (kind, "yes") if rng.uniform() < 0.5 else (_other(kind, rng), "no")
+        prompt, caption = f"Is the nodule {named}?", f"It is {kind}.\n{verdict}"
+        views.append(CaptionedView(view=fit(part, view_size), caption=caption, prompt=prompt))
         bone = fit(replace(phantom.image, window=BONE_WINDOW), view_size)
         views.append(CaptionedView(view=bone, caption=f"It is {phantom.material}."))
     return views
 
 
-def _ask(kind: Kind, rng: np.random.Generator) -> tuple[str, str]:
-    """Which kind it is, or, half of the time, whether it is the kind that the prompt names (balanced)."""
-    if rng.uniform() < 0.5:
-        return "What kind is the nodule?", kind
-    if rng.uniform() < 0.5:
-        return f"Is the nodule {kind}?", "yes"
+def _other(kind: Kind, rng: np.random.Generator) -> Kind:
     others = [other for other in KINDS if other != kind]
-    return f"Is the nodule {others[rng.integers(len(others))]}?", "no"
+    return others[rng.integers(len(others))]
 
 
 def _random_crop(phantom: Phantom, side: int, rng: np.random.Generator) -> tuple[MedicalImage, Kind]:
