@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -17,7 +17,7 @@ SUBSTITUTED = "substituted"  # in `ToolResult.data`: that what was shown is not 
 
 
 class RandomRegions(ToolboxWrapper):
-    """A toolbox whose ``bbox_2d`` arguments are moved to a random place before the call runs.
+    """A toolbox in which every box of a call's arguments is moved to a random place before the call runs.
 
     Text and image of a result both come from the random box; what the model wrote stays in the record as it is. With it
     an evaluation asks whether the *content* of a crop matters, all else equal.
@@ -36,14 +36,32 @@ class RandomRegions(ToolboxWrapper):
         return RandomRegions(self._toolbox.for_episode(seed), seed)
 
     def run(self, call: ToolCall, images: Sequence[MedicalImage]) -> ToolResult:
-        """Run the call on a random box; a malformed box is left alone and earns its usual error."""
+        """Run the call on random boxes; a malformed box is left alone and earns its usual error."""
         place = self._rng.random(2)  # at every call, so that call k's place does not depend on what was called before
-        box: Any = call.arguments.get("bbox_2d")
-        if not _is_box(box):
+        moved = _moved(call.arguments, _places(place))
+        if not moved:
             return self._toolbox.run(call, images)
-        moved = _move(box, place)
-        result = self._toolbox.run(replace(call, arguments={**call.arguments, "bbox_2d": moved}), images)
+        result = self._toolbox.run(replace(call, arguments={**call.arguments, **moved}), images)
         return replace(result, data={**result.data, SUBSTITUTED: f"random region {moved}"}) if result.ok else result
+
+
+def _places(first: np.ndarray) -> Iterator[np.ndarray]:
+    """Places without end, all fixed by the first one."""
+    yield first
+    more = np.random.default_rng([int(number * 2**32) for number in first])
+    while True:
+        yield more.random(2)
+
+
+def _moved(arguments: Mapping[str, Any], places: Iterator[np.ndarray]) -> dict[str, Any]:
+    """The arguments that are boxes or lists of boxes, each box at a random place."""
+    moved: dict[str, Any] = {}
+    for name, value in arguments.items():
+        if _is_box(value):
+            moved[name] = _move(value, next(places))
+        elif isinstance(value, list | tuple) and value and all(map(_is_box, value)):
+            moved[name] = [_move(box, next(places)) for box in value]
+    return moved
 
 
 def _is_box(box: Any) -> bool:

@@ -128,4 +128,21 @@ def test_episodes_do_not_share_what_their_tools_found() -> None:
 
 def test_a_random_region_says_in_the_record_that_it_is_one() -> None:
     result = RandomRegions(Toolbox.from_names(["zoom"])).for_episode(3).run(call(), [grey()])
-    assert json.loads(result.data[SUBSTITUTED].removeprefix("random region ")) != BOX
+    (box,) = (region.box for region in result.regions)
+    assert box[2] - box[0] == box[3] - box[1] == 20
+    assert box != (0, 0, 20, 20)
+    assert result.data[SUBSTITUTED].startswith("random region {'bbox_2d': [")
+
+
+def test_each_of_several_boxes_goes_to_a_place_of_its_own() -> None:
+    @tool
+    def report(images: tuple[MedicalImage, ...], boxes: list[tuple[int, int, int, int]], image: int = 0) -> ToolResult:
+        """Says what it was asked."""
+        return ToolResult(text=json.dumps([boxes, image]))
+
+    random = RandomRegions(Toolbox([report]))
+    (first, second), image = json.loads(random.for_episode(3).run(call("report", boxes=[BOX, BOX]), [grey()]).text)
+    assert image == 0
+    assert first != second
+    assert [first, second] == json.loads(random.for_episode(3).run(call("report", boxes=[BOX, BOX]), [grey()]).text)[0]
+    assert {tuple(np.subtract(box[2:], box[:2])) for box in (first, second)} == {(500, 500)}
