@@ -48,7 +48,7 @@ _PATTERNS: tuple[tuple[str, re.Pattern[str]], ...] = (
             r"|\b[A-Z][A-Za-z'-]{2,}, ?[A-Z][A-Za-z'-]{2,}\b"  # Doe, Jane
         ),
     ),
-    ("age or sex", re.compile(r"\b(?:dob|d\.o\.b|born|age|sex)\b[ .:=]*\w+|\b\d{1,3} ?(?:yo|yrs?)\b", re.IGNORECASE)),
+    ("age or sex", re.compile(r"\b(?:dob|born)\b|\b(?:age|sex)\b[ .:=]*\w|\b\d{1,3} ?(?:yo|yrs?)\b", re.IGNORECASE)),
     ("institution", re.compile(r"\b(?:hospital|clinic|klinik|medical cent(?:er|re)|university)\b", re.IGNORECASE)),
 )
 

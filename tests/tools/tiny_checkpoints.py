@@ -181,11 +181,14 @@ def save_grounding_dino(folder: Path) -> Path:
     processor = GroundingDinoProcessor(
         GroundingDinoImageProcessorPil(size=sizes), BertTokenizerFast(tokenizer_object=tokenizer)
     )
-    return _save_with_processor(GroundingDinoForObjectDetection, config, processor, folder)
+    torch.manual_seed(0)
+    GroundingDinoForObjectDetection(config).save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
 
 
 def save_owlv2(folder: Path) -> Path:
-    """A tiny OWLv2 with its processor."""
+    """A tiny OWLv2 with its processor: on any picture it finds the same grid of boxes."""
     small = {"hidden_size": 16, "intermediate_size": 32, "num_hidden_layers": 1, "num_attention_heads": 2}
     config = Owlv2Config(
         text_config={
@@ -197,7 +200,13 @@ def save_owlv2(folder: Path) -> Path:
         projection_dim=16,
     )
     processor = Owlv2Processor(Owlv2ImageProcessorPil(size={"height": SIDE, "width": SIDE}), _clip_tokenizer(folder))
-    return _save_with_processor(Owlv2ForObjectDetection, config, processor, folder)
+    torch.manual_seed(0)
+    model = Owlv2ForObjectDetection(config)
+    for parameter in model.box_head.dense2.parameters():
+        torch.nn.init.zeros_(parameter)  # each patch then finds a box of its size
+    model.save_pretrained(folder)
+    processor.save_pretrained(folder)
+    return folder
 
 
 def _save(model: type[PreTrainedModel], config: object, folder: Path, *, mean: list[float], std: list[float]) -> Path:
@@ -206,13 +215,6 @@ def _save(model: type[PreTrainedModel], config: object, folder: Path, *, mean: l
     model(config).save_pretrained(folder, save_original_format=False)
     seen = {"image_processor_type": "SamImageProcessor", "image_mean": mean, "image_std": std}
     (folder / "preprocessor_config.json").write_text(json.dumps(seen), encoding="utf-8")
-    return folder
-
-
-def _save_with_processor(model: type[PreTrainedModel], config: object, processor: object, folder: Path) -> Path:
-    torch.manual_seed(0)
-    model(config).save_pretrained(folder)
-    processor.save_pretrained(folder)
     return folder
 
 
