@@ -31,11 +31,12 @@ def fault_of(result: Any, n_sources: int, n_images: int | None = None) -> str | 
 
 
 def _first_fault(result: ToolResult, n_sources: int, n_images: int) -> str | None:
-    text: Any = result.text
+    text: Any = result.text  # a hint is no promise
+    data: Any = result.data
     if not isinstance(text, str):
         return f"a text of type {type(text).__name__}"
-    if not isinstance(result.data, Mapping):
-        return f"data of type {type(result.data).__name__}, not a mapping"
+    if not isinstance(data, Mapping):
+        return f"data of type {type(data).__name__}, not a mapping"
     if len(result.images) > MAX_IMAGES:
         return f"{len(result.images)} images; at most {MAX_IMAGES} can be shown at once"
     faults = [
