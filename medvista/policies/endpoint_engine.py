@@ -7,12 +7,14 @@ import logging
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from medvista.endpoint import ChatEndpoint, Message, Reply, RequestRefusedError
 from medvista.errors import UserError
 from medvista.imaging.encoding import to_data_url
 from medvista.policies.engine import GenerationRequest, SamplingParams
 from medvista.settings import EndpointConfig
-from medvista.types import Completion, Observation, Trajectory
+from medvista.types import Completion, MedicalImage, Observation, Trajectory
 
 log = logging.getLogger(__name__)
 
@@ -58,10 +60,22 @@ class EndpointEngine:
         replies = self.endpoint.map(ask, requests)
         refused = [reply for reply in replies if isinstance(reply, RequestRefusedError)]
         if refused and len(refused) == len(replies) and not self.endpoint.usage.requests:
-            raise UserError(f"{self.endpoint!r} refuses every request: {refused[0]}")  # not the content, the form
+            self._try_harmless_request(params)
         for reason in refused:
             log.warning("%r refused a request: %s", self.endpoint, reason)
         return [_completion(reply) for reply in replies]
+
+    def _try_harmless_request(self, params: SamplingParams) -> None:
+        """Tells a wrong configuration, which refuses anything, from content that is refused."""
+        grey = MedicalImage(pixels=np.full((64, 64), 128, dtype=np.uint8))
+        asked: list[Message] = [
+            {"role": "system", "content": self.system},
+            _shown(Observation(text="What is it?", images=(grey,))),
+        ]
+        try:
+            self.endpoint.complete(asked, max_tokens=params.max_new_tokens, temperature=params.temperature)
+        except RequestRefusedError as refused:
+            raise UserError(f"{self.endpoint!r} refuses every request: {refused}") from None
 
     def cost_line(self) -> str:
         """One line for people: requests, tokens, and dollars where prices are given."""

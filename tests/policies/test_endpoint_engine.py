@@ -142,6 +142,16 @@ def test_a_refused_question_is_not_answered_and_the_others_go_on():
     assert server.asked[-1].text(2) == "(no text)"
 
 
+def test_a_lone_question_that_is_refused_is_no_reason_to_doubt_the_configuration():
+    def strict(asked, number):
+        return failing(400, "content policy") if "forbidden" in asked.text(1) else saying("ok")
+
+    with chat_server(strict) as (url, server):
+        (played,), _ = play(url, [sample("a", "A forbidden question")])
+    assert played.answer is None
+    assert server.asked[1].images()[0].shape == (64, 64)  # something harmless was tried, with an image
+
+
 def test_an_endpoint_that_refuses_everything_is_configured_wrongly():
     with (
         chat_server(lambda asked, number: failing(400, "Use 'max_completion_tokens' instead")) as (url, _),
