@@ -99,7 +99,11 @@ def score(runs: Sequence[Path], config: ScoreConfig) -> dict[Key, dict[str, obje
     extra = _judges(config, config.judge_cache or runs[0] / "judge_cache")
     scores: dict[Key, dict[str, object]] = {}
     for (benchmark, arm, mode), paths in files.items():
-        episodes = [episode for path in paths for episode in read_trajectories(path, pixels=False)]
+        played = [list(read_trajectories(path, pixels=False)) for path in paths]
+        asked = [{episode.sample.id for episode in run} for run in played]
+        if any(questions != asked[0] for questions in asked):
+            raise UserError(f"these runs asked {arm} different questions of {benchmark}: score them one by one")
+        episodes = [episode for run in played for episode in run]
         found = measured(episodes, scoring_for(benchmark).with_measures(*extra), config.resamples)
         if len(paths) > 1:
             found |= measured_at_k(episodes, [*(2**i for i in range(8)), len(paths)], config.resamples)

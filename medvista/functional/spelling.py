@@ -44,7 +44,7 @@ _UNIT = re.compile(r"(?<=\d)(?=(?:mm|cm|m|μm|ml|l|μg|mg|g|kg|hu|mmhg|t|°c|%)[
 _TIMES = re.compile(r"(?<=\d)\s*x\s*(?=\d)")
 _RANGE = re.compile(r"(?<=\d)(\s*)-\1(?=\d)")
 # The "-" of "-5", the "+" of "HER2+", of "HER2 (+)" and of "HER2 +" carry meaning, unlike the "-" of "x-ray".
-_SIGN = r"(?<!\w)[+-](?=\.?\d)|(?<=\d)[-/](?=\d)|(?<=\w)[+-](?=[\s,;.)]|$)|(?<=[\s(])[+-](?=\s*(?:\)|$))"
+_SIGN = r"(?<!\w)[+-](?=\.?\d)|(?<=\d)[-/](?=\d)|(?<=\w)[+-](?=[\s,;.)]|$)|(?:^|(?<=[\s(<>≤≥]))[+-](?=\s*(?:\)|$))"
 _SIGN_OR_PUNCTUATION = re.compile(rf"({_SIGN})|[;/\[\]\"{{}}()=+\\_\-@`,?!]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 _DECIMAL = re.compile(r"(?<![\w.])(\d*)\.(\d+)(?![\d.])")
@@ -74,9 +74,10 @@ def normalise_answer(text: str) -> str:
     text = _TIMES.sub(" x ", _DECIMAL.sub(_shortest_decimal, _RANGE.sub("-", text)))
     text = _PERIOD.sub("", _SIGN_OR_PUNCTUATION.sub(lambda match: match[1] or " ", text))
     words = [_NUMBERS.get(word, word) for word in _COMPARISON.sub(r" \1", text).split()]
-    words = [_UNIT_WORDS.get(word, word) if i and words[i - 1][-1].isdigit() else word for i, word in enumerate(words)]
     last = len(words) - 1
-    return " ".join(word for i, word in enumerate(words) if word not in _ARTICLES or i == last)
+    words = [word for i, word in enumerate(words) if word not in _ARTICLES or i == last]
+    units = [_UNIT_WORDS.get(word, word) if i and words[i - 1][-1].isdigit() else word for i, word in enumerate(words)]
+    return " ".join(units)
 
 
 def bare_answer(text: str) -> str:

@@ -76,6 +76,12 @@ def test_a_judge_is_asked_once_and_then_replayed_offline(tmp_path: Path) -> None
     assert measures(run)["judged"] == online
 
 
+def test_runs_that_asked_other_questions_are_no_samples(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    runs = [run_of(tmp_path / "a", "heart"), run_of(tmp_path / "b", "heart", "liver")]
+    assert score.main([str(run) for run in runs]) == 2
+    assert "asked policy different questions of slake" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "sentence"),
     [

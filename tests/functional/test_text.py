@@ -185,6 +185,23 @@ def test_every_option_is_found_by_its_letter_and_by_its_text(choices: tuple[str,
 
 
 WORDS = ["left", "Lung", "x-ray", "2.5", "cm", "the", "A", "HER2+", "<", "5mm", "-3", "none", "No.", "(two)", "1,200"]
+WORDS += [
+    "1/2",
+    "10-20",
+    "-",
+    ">=",
+    "5x3",
+    "cm²",
+    "10²",
+    ".5",
+    "2.0",
+    "percent",
+    "×",
+    "左肺。",
+    "Sjo\u0308gren",
+    "'s",
+    "*B*",
+]
 
 
 @settings(deadline=None)
