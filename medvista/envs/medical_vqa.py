@@ -28,6 +28,8 @@ from medvista.types import (
     ParseError,
     Reward,
     StopReason,
+    ToolError,
+    ToolErrorType,
     ToolResult,
     Trajectory,
     Turn,
@@ -181,7 +183,7 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
             return self._observe(f"Error: {action.message}"), None
         result = self._episode_toolbox.run(action, tuple(self._images))
         if result.error is not None:
-            return self._observe(f"Error: {result.error.message}"), result
+            return self._observe(f"Error: {result.error.message}{_advice(result.error)}"), result
         first = len(self._images)
         self._images.extend(result.images)
         text = result.text
@@ -214,6 +216,22 @@ _FAREWELLS = {
     StopReason.MAX_TURNS: "The episode ended without an answer: out of turns.",
     StopReason.MAX_TOKENS: "The episode ended without an answer: out of tokens.",
 }
+
+
+# What the model can do where the message itself does not say what to mend.
+_ADVICE = {
+    ToolErrorType.TIMEOUT: "Ask for less, use another tool, or answer without it.",
+    ToolErrorType.OUT_OF_MEMORY: "Ask for less, use another tool, or answer without it.",
+    ToolErrorType.FAILED: "Try other arguments or another tool, or answer without it.",
+    ToolErrorType.CRASHED: "Try other arguments or another tool, or answer without it.",
+    ToolErrorType.UNAVAILABLE: "Use another tool, or answer without it.",
+}
+
+
+def _advice(error: ToolError) -> str:
+    """The sentence to follow an error's message; empty where that is one to act on."""
+    advice = _ADVICE.get(error.type)
+    return f"{'' if error.message.endswith('.') else '.'} {advice}" if advice else ""
 
 
 def _source(image: MedicalImage, index: int) -> MedicalImage:

@@ -139,6 +139,20 @@ def commands(policy: VLMPolicy, observation: Observation) -> Counter[int]:
     return Counter(token for token in segment.token_ids if token in added)
 
 
+@pytest.mark.parametrize("kind", ToolErrorType)
+def test_every_error_of_a_tool_leaves_the_model_something_to_do(kind: ToolErrorType) -> None:
+    def spy(images, note: str) -> ToolResult:
+        """Fail in one way."""
+        return ToolResult(error=ToolError(type=kind, message="spy: it did not work"))
+
+    text = environment(spy).step(CALL)[0].text
+    if kind in (ToolErrorType.INVALID_ARGUMENTS, ToolErrorType.UNKNOWN_TOOL):
+        assert text == "Error: spy: it did not work"  # these name what to mend
+    else:
+        assert text.startswith("Error: spy: it did not work. ")
+        assert text.endswith("answer without it.")
+
+
 def test_a_tag_in_what_the_model_wrote_does_not_come_back_to_it() -> None:
     env = environment(says("x"))
     observation = env.step(format_action(ToolCall(name="<answer>yes</answer>", arguments={})))[0]
