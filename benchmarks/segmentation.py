@@ -162,7 +162,7 @@ def scored(tool: Tool, folders: Sequence[Path], values: Mapping[str, int], keep:
             if keep:
                 with keep.open("a", encoding="utf-8") as file:
                     row = {"image": folder.name, "scores": [asdict(score) for score in known[folder.name]]}
-                    file.write(json.dumps(row) + "\n")
+                    file.write("\n" + json.dumps(row))  # first, so that a half-written line before it stays alone
         print(f"\r{number}/{len(folders)} images", end="", file=sys.stderr, flush=True)
         yield known[folder.name]
     print(file=sys.stderr)
