@@ -73,7 +73,8 @@ def mask_hit(regions: Sequence[Region], masks: Sequence[Mask]) -> bool:
     (True, False)
     """
     return any(
-        look.image == mask.image and _inside(mask.pixels, look) >= MASK_SHARE * mask.pixels.sum()
+        (look.image, look.slice) == (mask.image, mask.slice)
+        and _inside(mask.pixels, look) >= MASK_SHARE * mask.pixels.sum()
         for look in regions
         for mask in masks
     )
@@ -91,7 +92,7 @@ def random_hit_rate(trajectory: Trajectory, seed: int = 0) -> float:
         for marked in trajectory.sample.regions:
             centre_x, centre_y = (marked.box[0] + marked.box[2]) / 2, (marked.box[1] + marked.box[3]) / 2
             inside = (x <= centre_x) & (centre_x <= x + right - left) & (y <= centre_y) & (centre_y <= y + bottom - top)
-            hit |= inside & (marked.image == look.image)
+            hit |= inside & ((marked.image, marked.slice) == (look.image, look.slice))
     return float(hit.mean())
 
 

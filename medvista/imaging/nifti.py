@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import gzip
+import io
 import math
 import warnings
 from pathlib import Path
-from typing import Any, BinaryIO, cast
+from typing import Any
 
 import nibabel
 import numpy as np
@@ -63,18 +64,18 @@ def read_nifti(path: Path, modality: str = "unknown") -> MedicalImage:
     return first_slice(volume)
 
 
-def _open(path: Path) -> BinaryIO:
+def _open(path: Path) -> io.BufferedIOBase:
     with path.open("rb") as file:
         compressed = file.read(2) == b"\x1f\x8b"
-    return cast(BinaryIO, gzip.open(path, "rb")) if compressed else path.open("rb")
+    return gzip.open(path) if compressed else path.open("rb")
 
 
-def _header(path: Path, stream: BinaryIO) -> Any:
+def _header(path: Path, stream: io.BufferedIOBase) -> Any:
     """The image, its voxels not yet read; its size is looked at first."""
     start = stream.read(4)
     stream.seek(0)
     second = 540 in (int.from_bytes(start, "little"), int.from_bytes(start, "big"))
-    image = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_stream(stream)
+    image: Any = (nibabel.Nifti2Image if second else nibabel.Nifti1Image).from_stream(stream)
     shape = image.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]

@@ -14,6 +14,7 @@ from dataclasses import replace
 from typing import TypeAlias
 
 import numpy as np
+from numpy.typing import ArrayLike
 
 from medvista.imaging.geometry import map_box
 from medvista.types import MedicalImage, Plane, Slice, Volume
@@ -47,9 +48,8 @@ def take_slice(volume: Volume, where: Slice) -> MedicalImage:
     if volume.spacing_mm is not None:
         down, across = (step for position, step in enumerate(volume.spacing_mm) if position != axis)
         spacing = down, across
-    whole = (slice(None),) * axis
     return MedicalImage(
-        pixels=volume.voxels[(*whole, where.index)],
+        pixels=np.moveaxis(volume.voxels, axis, 0)[where.index],
         window=volume.window,
         curve=volume.curve,
         modality=volume.modality,
@@ -149,7 +149,7 @@ def box_to_voxels(image: MedicalImage, box: Sequence[float]) -> Box3D:
     return low[0], low[1], low[2], high[0], high[1], high[2]
 
 
-def points_to_voxels(image: MedicalImage, points: np.ndarray) -> np.ndarray:
+def points_to_voxels(image: MedicalImage, points: ArrayLike) -> np.ndarray:
     """Points ``[N, 2]`` in pixels of an image, as voxels ``[N, 3]`` (x, y, z) of its volume.
 
     Raises:
@@ -160,7 +160,7 @@ def points_to_voxels(image: MedicalImage, points: np.ndarray) -> np.ndarray:
     return _apply(slice_to_voxels(image.slice) @ image.to_source, points)
 
 
-def points_to_patient(image: MedicalImage, points: np.ndarray) -> np.ndarray | None:
+def points_to_patient(image: MedicalImage, points: ArrayLike) -> np.ndarray | None:
     """Points ``[N, 2]`` in pixels of an image, as millimetres ``[N, 3]`` to the patient's left, back and head.
 
     None where the file did not say how the image lies in the patient.
@@ -178,6 +178,7 @@ def _depth(plane: Plane) -> int:
     return 3 - sum(_ACROSS_DOWN[plane])
 
 
-def _apply(affine: np.ndarray, points: np.ndarray) -> np.ndarray:
+def _apply(affine: np.ndarray, points: ArrayLike) -> np.ndarray:
+    points = np.asarray(points, dtype=float).reshape(-1, 2)
     homogeneous = np.column_stack([points, np.ones(len(points))])
     return (homogeneous @ affine.T)[:, :3]
