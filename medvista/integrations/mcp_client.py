@@ -69,6 +69,8 @@ class MCPTool:
             server is sent that image as an 8-bit PNG.
     """
 
+    hosted = True  # see `medvista.tools.batching.HostedTool`: the server is a process of its own
+
     def __init__(self, remote: MCPConnection, name: str, images: Mapping[str, str]) -> None:
         self.remote = remote
         self.name = name

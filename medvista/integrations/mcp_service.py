@@ -186,8 +186,8 @@ def describe(image: MedicalImage) -> str:
     if image.spacing_mm is not None:
         row, column = image.spacing_mm
         parts.append(f"{column:.3g} x {row:.3g} mm each")
-    if image.volume is not None:
-        parts.append(describe_volume(image.volume))
+    if image.volume is not None and image.slice is not None:
+        parts.append(describe_volume(image.volume, image.slice))
     return ", ".join(parts)
 
 
