@@ -1,4 +1,4 @@
-"""The policy before any question is asked: a hub model, or a nano model that learned to see."""
+"""The policy before any episode: a hub model, or a nano model that learned to see."""
 
 from __future__ import annotations
 
