@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
@@ -101,10 +101,34 @@ def read_trajectories(path: Path, *, pixels: bool = True, ids: Collection[str] |
     Raises:
         UserError: the file is missing, a line is malformed or an image cannot be read; it names file and line.
     """
+    load = _read_pixels if pixels else _read_size
+    for trajectory, _ in _episodes(Path(path), load, ids):
+        yield trajectory
+
+
+def read_trajectories_with_files(path: Path) -> Iterator[tuple[Trajectory, dict[MedicalImage, Path]]]:
+    """The episodes of a file without pixels and tokens, each with the image file of every view: to be shown elsewhere.
+
+    The file may still be growing: a last line that is not whole yet is left out.
+
+    Raises:
+        UserError: as `read_trajectories` does.
+    """
     path = Path(path)
+    for trajectory, values in _episodes(path, _read_size, viewing=True):
+        observations = [trajectory.observation, *(turn.observation for turn in trajectory.turns)]
+        stored = [values["observation"], *(turn.get("observation") for turn in values["turns"])]
+        pairs = zip(observations, stored, strict=True)
+        views = [pair for shown, kept in pairs if shown for pair in zip(shown.images, kept["images"], strict=True)]
+        yield trajectory, {view: path.parent / kept["path"] for view, kept in views}
+
+
+def _episodes(
+    path: Path, load: Callable[[Path], np.ndarray], ids: Collection[str] | None = None, *, viewing: bool = False
+) -> Iterator[tuple[Trajectory, dict[str, Any]]]:
+    """Every episode and the values it was read from; with `viewing`, without tokens and a last line cut off."""
     if not path.is_file():
         raise UserError(f"trajectory file {path} does not exist: check the path, or write it first")
-    load = _read_pixels if pixels else _read_size
     load_pixels = lru_cache(maxsize=_CACHED_IMAGES)(lambda name: load(path.parent / name))
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
@@ -112,9 +136,13 @@ def read_trajectories(path: Path, *, pixels: bool = True, ids: Collection[str] |
                 continue
             try:
                 values = _parse(line)
+                if viewing and isinstance(values, dict):
+                    values.pop("stream", None)
                 if ids is None or Fields(values).object("sample").read("id", str) in ids:
-                    yield trajectory_from_json(values, load_pixels)
+                    yield trajectory_from_json(values, load_pixels), values
             except FieldError as error:
+                if viewing and not line.endswith(b"\n"):
+                    return
                 raise UserError(f"trajectory file {path}, line {number}: {error}; mend or delete this line") from error
 
 

@@ -10,7 +10,7 @@ import io
 import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeAlias
 
 import numpy as np
 from PIL import Image
@@ -18,6 +18,8 @@ from PIL import Image
 from medvista.functional.text import exact_match
 from medvista.imaging import box_from_source, lies_on, to_display
 from medvista.types import Action, FinalAnswer, MedicalImage, ParseError, Region, ToolCall, Trajectory, Turn
+
+UriOf: TypeAlias = Callable[[MedicalImage], str]
 
 _MOST_PIXELS = 448  # longest side of a picture in the page, so that a page of many episodes stays light
 
@@ -36,9 +38,9 @@ class Outline:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Picture:
-    """A view as a data URI, with what is drawn over it."""
+    """A view, with what is drawn over it."""
 
-    uri: str
+    uri: str  # where its pixels are: a data URI in the report, a file in the viewer
     width: int
     height: int
     alt: str
@@ -92,8 +94,18 @@ def answered_right(trajectory: Trajectory) -> bool:
     return exact_match(trajectory.answer, sample.answers, sample.choices)
 
 
-def episode_card(arm: str, trajectory: Trajectory, is_right: Callable[[Trajectory], bool]) -> EpisodeCard:
-    """The card of one episode of an arm."""
+def episode_card(
+    arm: str, trajectory: Trajectory, is_right: Callable[[Trajectory], bool], uri: UriOf | None = None
+) -> EpisodeCard:
+    """The card of one episode of an arm.
+
+    Args:
+        arm: that played it.
+        trajectory: the episode.
+        is_right: judges its answer.
+        uri: says where a view's picture is; by default in the card itself, as a data URI.
+    """
+    uri = uri or data_uri
     sample, reward = trajectory.sample, trajectory.reward
     return EpisodeCard(
         arm=arm,
@@ -108,13 +120,13 @@ def episode_card(arm: str, trajectory: Trajectory, is_right: Callable[[Trajector
         stop_reason=trajectory.stop_reason.value.replace("_", " ") if trajectory.stop_reason else "unfinished",
         reward=reward.total if reward else None,
         terms=tuple(reward.terms.items()) if reward else (),
-        pictures=_first_pictures(trajectory),
-        steps=tuple(_step(i, turn, sample.regions) for i, turn in enumerate(trajectory.turns, start=1)),
+        pictures=_first_pictures(trajectory, uri),
+        steps=tuple(_step(i, turn, sample.regions, uri) for i, turn in enumerate(trajectory.turns, start=1)),
         prompt=trajectory.observation.text,
     )
 
 
-def _first_pictures(trajectory: Trajectory) -> tuple[Picture, ...]:
+def _first_pictures(trajectory: Trajectory, uri: UriOf) -> tuple[Picture, ...]:
     """The first views, with every look and the annotated evidence drawn on them."""
     looks = [
         (str(number), region)
@@ -127,18 +139,18 @@ def _first_pictures(trajectory: Trajectory) -> tuple[Picture, ...]:
     for index, view in enumerate(views, start=1):
         which = f" {index} of {len(views)}" if len(views) > 1 else ""
         outlines = [*_outlines(view, "evidence", evidence), *_outlines(view, "look", looks)]
-        pictures.append(picture(view, f"the image{which} as first shown", outlines))
+        pictures.append(picture(view, f"the image{which} as first shown", outlines, uri))
     return tuple(pictures)
 
 
-def _step(number: int, turn: Turn, evidence: Sequence[Region]) -> Step:
+def _step(number: int, turn: Turn, evidence: Sequence[Region], uri: UriOf) -> Step:
     kind, action = _action_words(turn.action, turn.completion.text)
     result, observation = turn.result, turn.observation
     error = result.error if result else None
     pictures = []
     for view in observation.images if observation else ():
         outlines = _outlines(view, "evidence", [(region.label, region) for region in evidence])
-        pictures.append(picture(view, f"what step {number} brought back", outlines))
+        pictures.append(picture(view, f"what step {number} brought back", outlines, uri))
     return Step(
         number=number,
         kind=kind,
@@ -172,16 +184,19 @@ def _short(value: object) -> str:
 # ------------------------------------------------------------------------------------------------------------ pictures
 
 
-def picture(view: MedicalImage, alt: str, outlines: Sequence[Outline] = ()) -> Picture:
-    """A view as an 8-bit PNG data URI; a large one is made smaller, its outlines keep the view's own pixels."""
+def picture(view: MedicalImage, alt: str, outlines: Sequence[Outline], uri: UriOf) -> Picture:
+    """A view where `uri` says it is, with outlines in the view's own pixels."""
+    width, height = view.size
+    return Picture(uri=uri(view), width=width, height=height, alt=_described(alt, outlines), outlines=tuple(outlines))
+
+
+def data_uri(view: MedicalImage) -> str:
+    """A view as an 8-bit PNG in a data URI; a large one is made smaller."""
     image = Image.fromarray(to_display(view))
     image.thumbnail((_MOST_PIXELS, _MOST_PIXELS))
     buffer = io.BytesIO()
     image.save(buffer, format="PNG", optimize=True)
-    uri = "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
-    return Picture(
-        uri=uri, width=view.size[0], height=view.size[1], alt=_described(alt, outlines), outlines=tuple(outlines)
-    )
+    return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode("ascii")
 
 
 def _outlines(

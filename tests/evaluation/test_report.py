@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medvista.evaluation.episode_cards import episode_card, picture
+from medvista.evaluation.episode_cards import data_uri, episode_card
 from medvista.evaluation.report import Curves, write_report
 from medvista.evaluation.results import Results
 from medvista.types import MedicalImage, Observation, Region, Trajectory
@@ -129,7 +129,7 @@ def test_the_box_of_the_page_is_the_box_of_the_look(page: str, trajectories: Epi
 
 def test_a_picture_holds_the_pixels_that_were_shown() -> None:
     pixels = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    uri = picture(MedicalImage(pixels=pixels), "a ramp").uri
+    uri = data_uri(MedicalImage(pixels=pixels))
     decoded = Image.open(io.BytesIO(base64.b64decode(uri.removeprefix("data:image/png;base64,"))))
     np.testing.assert_array_equal(np.array(decoded), pixels)
 
