@@ -11,7 +11,7 @@ from medvista.tools.registry import (
     register_tool,
     tool_names,
 )
-from medvista.tools.schema import ArgumentError, Bounds
+from medvista.tools.schema import ArgumentError, Bounds, Items
 from medvista.tools.toolbox import Toolbox
 from medvista.tools.window import window
 from medvista.tools.zoom import zoom
@@ -22,6 +22,7 @@ __all__ = [
     "BlankResults",
     "Bounds",
     "Donor",
+    "Items",
     "RandomRegions",
     "ShuffledResults",
     "Tool",

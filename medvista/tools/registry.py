@@ -90,7 +90,7 @@ class ToolRegistry:
                 raise ValueError(f"A tool named {name!r} is already registered.")
             self._entries[name] = _Entry(factory=factory, needs=needs, packages=tuple(packages))
 
-    def find_tool(self, name: str, **options: Any) -> Tool:
+    def find_tool(self, name: str, /, **options: Any) -> Tool:
         """The tool of that name, built on the first call with these options.
 
         Args:

@@ -6,7 +6,7 @@ import difflib
 import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -68,16 +68,25 @@ class Toolbox:
         cls,
         names: Iterable[str],
         *,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
         timeout_s: float | None = None,
         executor: Executor | None = None,
         cache: ResultCache | None = None,
     ) -> Toolbox:
         """A toolbox of registered tools.
 
+        Args:
+            names: of the tools.
+            options: by tool, what its factory is given: weights, a corpus, ...
+            timeout_s: see the class, as for the others.
+            executor: what runs the calls.
+            cache: keeps results of equal calls.
+
         Raises:
-            UserError: a name is not registered.
+            UserError: a name is not registered, its tool is absent here, or an option does not fit.
         """
-        return cls([find_tool(name) for name in names], timeout_s=timeout_s, executor=executor, cache=cache)
+        tools = [find_tool(name, **(options or {}).get(name, {})) for name in names]
+        return cls(tools, timeout_s=timeout_s, executor=executor, cache=cache)
 
     @property
     def names(self) -> tuple[str, ...]:

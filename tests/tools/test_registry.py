@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from medvista.errors import UserError
-from medvista.tools import Tool, absent_tools, available_tools, find_tool
+from medvista.tools import Tool, Toolbox, absent_tools, available_tools, find_tool
 from medvista.tools.registry import ToolRegistry
 from medvista.tools.suite import SUITE, SuiteEntry
 from medvista.types import ToolResult
@@ -64,6 +64,12 @@ def test_options_reach_the_factory_and_make_a_tool_of_their_own():
     assert registry.find_tool("look")([]).data == {"size": 1}
     with pytest.raises(UserError, match=r"look is not available: its options do not fit: .*'colour'"):
         registry.find_tool("look", colour="red")
+
+
+def test_a_toolbox_hands_each_tool_its_options():
+    with pytest.raises(UserError, match="The tool zoom is not available: it takes no options, got size"):
+        Toolbox.from_names(["zoom"], options={"zoom": {"size": 3}})
+    assert Toolbox.from_names(["zoom"], options={"window": {"size": 3}}).names == ("zoom",)
 
 
 def test_a_missing_package_makes_a_tool_absent_and_says_what_to_install():
