@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from experiments.arms import ToolUse
 from experiments.config import ExperimentConfig
+from experiments.toolboxes import make_toolbox, step_threads
 from medvista.data.benchmarks import benchmark_name, read_benchmark
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
@@ -133,8 +134,21 @@ class Parts:
         """The tools of an arm."""
         if use in ("none", "blind"):
             return Toolbox([])
-        toolbox = Toolbox(self.tools)
-        return RandomRegions(toolbox) if use == "random" else toolbox
+        return RandomRegions(self.tools_in_use) if use == "random" else self.tools_in_use
+
+    @cached_property
+    def tools_in_use(self) -> Toolbox:
+        """The one toolbox behind those of all arms: its workers are started once, and its metrics are the run's."""
+        return make_toolbox(self.config.env, self.tools)
+
+    def tool_metrics(self) -> dict[str, dict[str, Any]]:
+        """How the calls of each tool went in this process so far."""
+        return {name: asdict(metrics) for name, metrics in self.tools_in_use.metrics().items()}
+
+    def close(self) -> None:
+        """End the workers of tools, where there are any."""
+        if "tools_in_use" in vars(self):
+            self.tools_in_use.close()
 
     def collector(
         self, policy: VLMPolicy | None, use: ToolUse, engine: Engine | None = None, *, toolbox: Toolbox | None = None
@@ -150,7 +164,7 @@ class Parts:
         env, toolbox = self.config.env, toolbox or self.toolbox(use)
         renderer = ChatRenderer(policy, toolbox.describe(env.prompt)) if policy is not None else None
         engine = engine or self.engine(policy, toolbox)
-        return RolloutCollector(self._env_factory(use, toolbox), engine, renderer, workers=env.workers)
+        return RolloutCollector(self._env_factory(use, toolbox), engine, renderer, workers=step_threads(env))
 
     def engine(self, policy: VLMPolicy | None, toolbox: Toolbox) -> Engine:
         """Generates turns with a policy in this process, or with the one behind the configured endpoint."""

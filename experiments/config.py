@@ -7,7 +7,15 @@ from pathlib import Path
 from typing import Literal
 
 from experiments.schema import setting
-from medvista.settings import EndpointConfig, ExpertConfig, GRPOConfig, MCPServerConfig, NanoConfig, OptimiserConfig
+from medvista.settings import (
+    EndpointConfig,
+    ExpertConfig,
+    GRPOConfig,
+    MCPServerConfig,
+    NanoConfig,
+    OptimiserConfig,
+    ToolLimits,
+)
 
 
 @dataclass(kw_only=True)
@@ -34,7 +42,17 @@ class EnvConfig:
     view_size: int = setting(64, help="pixels, longer side of every image the policy sees")
     max_turns: int = setting(3, help="turns an episode may take")
     prompt: Literal["schemas", "names", "none"] = setting("names", help="what the prompt says about the tools")
-    workers: int = setting(0, help="threads that run tools; 0 runs them in line, which is faster for quick ones")
+    workers: int | None = setting(
+        None, help="threads that step episodes; default: none where all tools are quick, else one an episode"
+    )
+    tools_executor: Literal["threads", "processes", "ray"] = setting("threads", help="what runs tools, docs/tools.md")
+    tools_timeout_s: float | None = setting(
+        None, help="seconds a call may take; default: no limit for threads, 60 for processes and ray"
+    )
+    tools_concurrency: int | None = setting(None, help="calls of one tool at a time")
+    tools_memory_mb: int | None = setting(None, help="what a worker may allocate, for processes and ray")
+    tools_limits: dict[str, ToolLimits] = field(default_factory=dict)  # of single tools, by name
+    tools_cache_mb: int = setting(0, help="results of equal calls kept; 0 keeps none, which is faster for quick tools")
     mcp_servers: dict[str, MCPServerConfig] = field(default_factory=dict)  # name -> whose tools are added, docs/mcp.md
 
 

@@ -39,6 +39,7 @@ def run_evaluation(config: ExperimentConfig) -> None:
     try:
         _evaluate(parts, leads=shard.leads, start=start)
     finally:
+        parts.close()
         leave_processes()
 
 
@@ -75,7 +76,7 @@ def _evaluate(parts: Parts, *, leads: bool, start: float) -> None:
     headline = [(_MAIN, others), ("tools_off", UNSEEING)]
     results = make_results(parts, arms, episodes, replays, headline=headline, decoders=decoders)
     timing["total_s"] = time.perf_counter() - start
-    results = replace(results, leakage=leakage.to_json(), timing=timing)
+    results = replace(results, leakage=leakage.to_json(), timing=timing, tools=parts.tool_metrics())
     write_results(config.output_dir / "results.json", results)
     report(config, results, episodes, notes)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
+from contextlib import closing
 from dataclasses import replace
 
 import lightning
@@ -35,7 +36,12 @@ def run_arms(config: ExperimentConfig) -> None:
     start = time.perf_counter()
     quiet_libraries(config.trainer.threads)
     lightning.seed_everything(config.seed, verbose=False)
-    parts = Parts(config)
+    with closing(Parts(config)) as parts:
+        _run_arms(parts, start)
+
+
+def _run_arms(parts: Parts, start: float) -> None:
+    config = parts.config
     check_inputs(parts)
     stages = Stages(parts, base=lambda: base_policy(parts))
     stages.policy("base")
@@ -65,6 +71,7 @@ def run_arms(config: ExperimentConfig) -> None:
         make_results(parts, arms, episodes, replays, headline=headline, decoders=decoders),
         timing=timing | stage_seconds(stages.records),
         throughput=throughput(stages.records),
+        tools=parts.tool_metrics(),
         leakage=leakage.to_json() if leakage is not None else {},
     )
     write_results(config.output_dir / "results.json", results)

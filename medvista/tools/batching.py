@@ -29,6 +29,13 @@ class LoadedTool(Protocol):
 
 
 @runtime_checkable
+class HostedTool(Protocol):
+    """A tool that already runs in a process of its own, such as an MCP server's: executors call it from this one."""
+
+    hosted: bool
+
+
+@runtime_checkable
 class BatchedTool(Protocol):
     """A tool that answers several calls at once; the executors ``processes`` and ``ray`` batch what arrives together.
 

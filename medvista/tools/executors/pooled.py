@@ -7,13 +7,15 @@ import threading
 import weakref
 from abc import abstractmethod
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from medvista.settings import ToolLimits
 from medvista.tools.base import Tool
-from medvista.tools.batching import BatchedTool, LoadedTool, ToolRequest
+from medvista.tools.batching import BatchedTool, HostedTool, LoadedTool, ToolRequest
 from medvista.tools.executors.base import CallError, Execution, Executor
 from medvista.tools.executors.pool import ToolPool, Worker
+from medvista.tools.executors.threads import ThreadExecutor
 from medvista.types import MedicalImage, ToolErrorType
 
 DEFAULTS = ToolLimits(timeout_s=60.0)
@@ -42,6 +44,10 @@ class PooledExecutor(Executor):
     ) -> None:
         super().__init__((limits or ToolLimits()).over(DEFAULTS), per_tool)
         self.start_timeout_s = start_timeout_s
+        self._here = ThreadExecutor(
+            replace(self.limits, memory_mb=None),
+            {name: replace(given, memory_mb=None) for name, given in self.per_tool.items()},
+        )
         self._pools: dict[Tool, ToolPool] = {}
         self._lock = threading.Lock()
         self._closed = False
@@ -50,6 +56,8 @@ class PooledExecutor(Executor):
 
     def run(self, tool: Tool, images: Sequence[MedicalImage], arguments: Mapping[str, Any]) -> Execution:
         """See `Executor.run`."""
+        if isinstance(tool.function, HostedTool):
+            return self._here.run(tool, images, arguments)
         return self._pool(tool).run(ToolRequest(images=images, arguments=arguments))
 
     def close(self) -> None:

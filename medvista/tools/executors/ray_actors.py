@@ -33,6 +33,10 @@ log = logging.getLogger(__name__)
 
 STORED_BYTES = 1 << 29  # of images kept in Ray's object store between calls
 
+_QUIET = {"log_to_driver": False, "logging_level": "warning"}
+# Ray's workers are nice to other processes by default, so that a busy training process would starve its own tools.
+_LOCAL = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
+
 
 class RayExecutor(PooledExecutor):
     """Runs tools in Ray actors. A model tool holds its weights once an actor, and answers in batches.
@@ -64,7 +68,7 @@ class RayExecutor(PooledExecutor):
         self.init = dict(init or {})
         self._started_ray = not ray.is_initialized()
         if self._started_ray:
-            ray.init(**{"include_dashboard": False, "log_to_driver": False, "logging_level": "warning", **self.init})
+            ray.init(**{**_QUIET, **({} if "address" in self.init else _LOCAL), **self.init})
         self._stored = PerArray(ray.put, max_bytes=STORED_BYTES)
         self._standby = _Standby()
 
