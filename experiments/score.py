@@ -7,6 +7,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -14,6 +15,9 @@ from omegaconf.errors import OmegaConfBaseException
 from medvista.data.atomic import replacing
 from medvista.errors import UserError
 from medvista.settings import EndpointConfig
+
+if TYPE_CHECKING:  # loads torch, which --help and a misspelt key should not cost
+    from medvista.metrics import Measure
 
 _USAGE = """\
 usage: python -m experiments.score RUN... [key=value ...]
@@ -115,7 +119,7 @@ def score(runs: Sequence[Path], config: ScoreConfig) -> dict[Key, dict[str, obje
     return scores
 
 
-def _judges(config: ScoreConfig, cache: Path) -> list:  # of measures
+def _judges(config: ScoreConfig, cache: Path) -> list[Measure]:
     from medvista.metrics import Judge, ask_endpoint, ask_local_model, embedding_similarity
 
     found = []

@@ -80,7 +80,9 @@ class Judge:
     def _replies(self, prompts: Sequence[str]) -> Mapping[str, str | None]:
         found: dict[str, str | None] = {}
         for prompt in prompts:
-            if (kept := self.cache.get(self._key(prompt))) is not None:
+            kept = self.cache.get(self._key(prompt))
+            # Where somebody can be asked, a reply without a verdict (cut off, perhaps) is asked for again.
+            if kept is not None and (self.ask is None or read_verdict(kept["reply"]) is not None):
                 found[prompt] = kept["reply"]
         missing = [prompt for prompt in prompts if prompt not in found]
         if missing and self.ask is None:

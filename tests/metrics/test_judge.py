@@ -88,6 +88,12 @@ def test_a_reply_without_a_verdict_is_wrong_and_logged(tmp_path: Path, caplog: p
     judge = Judge("mumbler", lambda prompts: ["I would rather not say"] * len(prompts), tmp_path)
     assert judge.verdicts(["cardiac"], [question("heart")]) == [0.0]
     assert "mumbler gave no verdict on 1 of 1 answers" in caplog.text
+    assert Judge("mumbler", None, tmp_path).verdicts(["cardiac"], [question("heart")]) == [
+        0.0
+    ]  # the same table offline
+    asked = Asked()
+    assert Judge("mumbler", asked, tmp_path).verdicts(["cardiac"], [question("heart")]) == [1.0]  # asked again
+    assert len(asked.prompts) == 1
 
 
 @pytest.mark.parametrize(
