@@ -9,7 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from medvista.endpoint import ChatEndpoint, Message, Reply, RequestRefusedError
+from medvista.endpoint import ChatEndpoint, Message, RequestRefusedError
+from medvista.endpoint_answers import Reply
 from medvista.errors import UserError
 from medvista.imaging.encoding import to_data_url
 from medvista.policies.engine import GenerationRequest, SamplingParams
@@ -33,10 +34,11 @@ class EndpointEngine:
         config: which model, where, and how patiently.
         tools: what the system message says about tools and grammar (``toolbox.describe("schemas")``); when empty, how
             to answer.
+        endpoint: a client that several engines share, so that it counts for all of them; one of its own by default.
     """
 
-    def __init__(self, config: EndpointConfig, tools: str = "") -> None:
-        self.endpoint = ChatEndpoint(config)
+    def __init__(self, config: EndpointConfig, tools: str = "", *, endpoint: ChatEndpoint | None = None) -> None:
+        self.endpoint = endpoint or ChatEndpoint(config)
         self.system = tools or ANSWER_GRAMMAR
 
     def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
