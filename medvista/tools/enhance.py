@@ -18,7 +18,7 @@ from medvista.types import MedicalImage, ToolResult
 
 Method = Literal["clahe", "gamma", "denoise", "sharpen"]
 
-MAX_DENOISED_PIXELS = 1_000_000  # non-local means takes about two seconds for as many
+MAX_DENOISED_PIXELS = 1_000_000  # non-local means takes about a second of one core for as many
 CLIP_LIMIT = 0.01  # scikit-image's default
 SHARPEN_RADIUS = 2.0  # pixels
 
