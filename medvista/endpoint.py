@@ -5,17 +5,15 @@ Needs the package httpx2 (extra ``endpoint``), which huggingface_hub brings alon
 
 from __future__ import annotations
 
-import email.utils
 import logging
 import os
 import random
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
+from medvista.endpoint_answers import Reply, Usage, read_error, read_reply, retry_after, usage_of
 from medvista.endpoint_cache import AnswerCache
 from medvista.errors import UserError
 from medvista.settings import EndpointConfig
@@ -29,6 +27,7 @@ Message = Mapping[str, Any]  # {"role": ..., "content": text or parts}
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
+_LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _TRANSIENT = {408, 409, 425, 429}  # and all 5xx: the same request may succeed later
 # Codes of a 429 or 402 that no waiting mends: the account is out of money.
 _UNPAID = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached", "billing_not_active"}
@@ -36,40 +35,6 @@ _UNPAID = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit
 
 class RequestRefusedError(Exception):
     """The endpoint will not answer this request (400, 413, 422): too long, or against its rules on content."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
-    """What the model wrote."""
-
-    text: str
-    finish_reason: Literal["stop", "length"] = "stop"
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Usage:
-    """What was asked of an endpoint."""
-
-    requests: int = 0  # answered
-    retries: int = 0
-    refused: int = 0
-    prompt_tokens: int = 0
-    completion_tokens: int = 0
-
-    def __add__(self, other: Usage) -> Usage:
-        return Usage(**{name: getattr(self, name) + getattr(other, name) for name in self.__slots__})
-
-    def cost(self, prompt_price: float | None, completion_price: float | None) -> float | None:
-        """Dollars, from dollars per million tokens; None without prices.
-
-        >>> Usage(prompt_tokens=2_000_000, completion_tokens=100_000).cost(2.5, 10.0)
-        6.0
-        """
-        if prompt_price is None or completion_price is None:
-            return None
-        return (self.prompt_tokens * prompt_price + self.completion_tokens * completion_price) / 1e6
 
 
 class ChatEndpoint:
@@ -189,12 +154,12 @@ class ChatEndpoint:
         except httpx2.HTTPError as error:
             return None, self._redacted(f"{type(error).__name__} {error}".strip()), 0.0
         if response.is_success:
-            reply = _reply(response)
+            reply = read_reply(response)
             if reply is None:
                 return None, f"an answer in no form known: {self._redacted(response.text[:200])!r}", 0.0
-            self._count(_one(reply))
+            self._count(usage_of(reply))
             return reply, "", 0.0
-        said, code = _said(response)
+        said, code = read_error(response)
         self._raise_for_good(response.status_code, self._redacted(said), code)
         return None, f"HTTP {response.status_code}: {self._redacted(said)}", retry_after(response.headers)
 
@@ -220,31 +185,13 @@ class ChatEndpoint:
 
     def _count_disk(self, reply: Reply) -> None:
         with self._lock:
-            self.usage_from_disk += _one(reply)
+            self.usage_from_disk += usage_of(reply)
 
     def _who(self) -> str:
         return f"the endpoint {self._url} ({self.config.model})"
 
     def _redacted(self, text: str) -> str:
         return text.replace(self._key, "[key]") if self._key else text
-
-
-def retry_after(headers: Mapping[str, str]) -> float:
-    """Seconds that the headers ask to wait (RFC 9110, 10.2.3: seconds or a date), 0 when they ask nothing.
-
-    >>> retry_after({"retry-after": "7"}), retry_after({"retry-after-ms": "250"}), retry_after({})
-    (7.0, 0.25, 0.0)
-    """
-    try:
-        if "retry-after-ms" in headers:  # OpenAI's, finer than the standard's
-            return max(float(headers["retry-after-ms"]) / 1000, 0.0)
-        return max(float(headers.get("retry-after", 0.0)), 0.0)
-    except ValueError:
-        pass
-    try:
-        return max(email.utils.parsedate_to_datetime(headers["retry-after"]).timestamp() - time.time(), 0.0)
-    except (KeyError, ValueError):
-        return 0.0
 
 
 def _checked_url(config: EndpointConfig) -> str:
@@ -267,33 +214,5 @@ def _client(config: EndpointConfig, key: str) -> httpx2.Client:
         raise UserError("asking an endpoint needs httpx2: pip install 'medvista[endpoint]'.") from None
     headers = {"Authorization": f"Bearer {key}"} if key else {}  # a server of your own may want none
     limits = httpx2.Limits(max_connections=config.concurrency)
-    return httpx2.Client(headers=headers, timeout=config.timeout_s, limits=limits)
-
-
-def _one(reply: Reply) -> Usage:
-    return Usage(requests=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
-
-
-def _reply(response: httpx2.Response) -> Reply | None:
-    """The first choice of an answer, or None when there is none to be found."""
-    try:
-        answer = response.json()
-        choice = answer["choices"][0]
-        usage = answer.get("usage") or {}
-        return Reply(
-            text=str(choice["message"].get("content") or ""),  # null when the model only reasoned, or refused
-            finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
-        )
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return None
-
-
-def _said(response: httpx2.Response) -> tuple[str, str]:
-    """Message and code of an error, in OpenAI's form or any other."""
-    try:
-        error = response.json()["error"]
-        return str(error["message"])[:300], str(error.get("code") or error.get("type") or "")
-    except (ValueError, LookupError, TypeError, AttributeError):
-        return " ".join(response.text.split())[:300] or response.reason_phrase, ""
+    here = httpx2.URL(config.url).host in _LOOPBACK  # a proxy in the environment is for the world outside
+    return httpx2.Client(headers=headers, timeout=config.timeout_s, limits=limits, trust_env=not here)

@@ -10,7 +10,8 @@ import pytest
 
 pytest.importorskip("httpx2")
 
-from medvista.endpoint import ChatEndpoint, RequestRefusedError, Usage, retry_after
+from medvista.endpoint import ChatEndpoint, RequestRefusedError
+from medvista.endpoint_answers import Usage, retry_after
 from medvista.errors import UserError
 from medvista.settings import EndpointConfig
 from tests.chat_server import Answer, chat_server, failing, saying
@@ -143,6 +144,15 @@ def test_a_refused_request_is_no_reason_to_ask_again():
 def test_nobody_is_found_there():
     with pytest.raises(UserError, match=r"no answer in 2 attempts; the last: ConnectError"):
         ask(endpoint("http://127.0.0.1:9/v1", retries=1))
+
+
+def test_a_server_on_this_machine_is_asked_past_any_proxy(monkeypatch):
+    for name in ("HTTP_PROXY", "http_proxy", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    monkeypatch.delenv("no_proxy", raising=False)
+    with chat_server(after([])) as (url, _):
+        assert ask(endpoint(url, retries=0)).text == "Hi."
 
 
 def test_the_key_is_sent_and_never_told(monkeypatch, caplog, tmp_path):
