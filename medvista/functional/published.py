@@ -143,8 +143,11 @@ def _key_parts(response: str) -> list[str]:
     parts = []
     for number, sentence in enumerate(sentences, start=1):
         indicators = (*_INDICATORS, "=") if number == len(sentences) else _INDICATORS
-        tails = [sentence.split(indicator)[-1].strip() for indicator in indicators if indicator in sentence]
-        if tails and (shortest := min(tails, key=len)) and shortest not in _EDGES:
+        shortest = ""
+        for tail in [sentence.split(indicator)[-1].strip() for indicator in indicators if indicator in sentence]:
+            if not shortest or len(tail) < len(shortest):  # an empty one gives way to the next
+                shortest = tail
+        if shortest and shortest not in _EDGES:
             parts.append(shortest)
     return parts or [response.strip().strip(".").lower()]
 
