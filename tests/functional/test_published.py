@@ -78,7 +78,7 @@ def test_mmmu_pro_looks_behind_answer_first(response: str, index: int | None) ->
         ("The cell is a neutrophil", "neutrophil", True),
         ("The cell is a neutrophil\nThe stain is Giemsa", "Giemsa", True),
         ("lymphocyte", "neutrophil", False),
-        ("1,200 answer final .", "1200", True),  # nothing behind "final": what is behind "answer" counts
+        ("1,200 answer final .", "1200", False),  # nothing behind "final": then what is behind "answer" counts
         ("a b", "b", True),  # one letter only beside a space
         ("abba", "b", False),
     ],
