@@ -25,7 +25,7 @@ def image_hash(image: MedicalImage) -> bytes:
 
 
 def _content(array: np.ndarray) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(array), digest_size=16).digest()
+    return hashlib.blake2b(np.ascontiguousarray(array).data, digest_size=16).digest()
 
 
 _kept_content = PerArray(_content)

@@ -31,13 +31,14 @@ class Reply:
 
 def load(tool: Tool) -> None:
     """Let the tool read its weights, where it has some."""
-    if isinstance(tool.function, LoadedTool):
-        tool.function.load()
+    function: object = tool.function
+    if isinstance(function, LoadedTool):
+        function.load()
 
 
 def answer(tool: Tool, requests: Sequence[ToolRequest]) -> list[Reply]:
     """A reply a request, in order; one that fails does not touch the others."""
-    function = tool.function
+    function: object = tool.function
     if len(requests) > 1 and isinstance(function, BatchedTool):
         try:
             values = list(function.call_batch(requests))

@@ -56,7 +56,8 @@ class PooledExecutor(Executor):
 
     def run(self, tool: Tool, images: Sequence[MedicalImage], arguments: Mapping[str, Any]) -> Execution:
         """See `Executor.run`."""
-        if isinstance(tool.function, HostedTool):
+        function: object = tool.function
+        if isinstance(function, HostedTool):
             return self._here.run(tool, images, arguments)
         return self._pool(tool).run(ToolRequest(images=images, arguments=arguments))
 

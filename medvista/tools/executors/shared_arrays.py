@@ -36,7 +36,7 @@ class SharedArray:
         self.form = ArrayForm(contiguous.dtype, array.shape)
         self.fd = _nameless_file()
         # Written, not mapped and copied: the kernel then fills the pages without a fault for each.
-        rest = memoryview(contiguous.reshape(-1).view(np.uint8))
+        rest = contiguous.reshape(-1).view(np.uint8).data
         while rest:
             rest = rest[os.write(self.fd, rest) :]
 
@@ -58,7 +58,7 @@ def read_array(fd: int, form: ArrayForm) -> np.ndarray:
     """The shared array as an array of our own, which holds no descriptor open; closes the descriptor."""
     try:
         array = np.empty(form.shape, form.dtype)
-        rest, offset = memoryview(array.reshape(-1).view(np.uint8)), 0
+        rest, offset = array.reshape(-1).view(np.uint8).data, 0
         while rest:
             count = os.preadv(fd, [rest], offset)
             if count == 0:
