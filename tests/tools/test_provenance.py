@@ -14,7 +14,7 @@ from medvista.tools import Toolbox
 from medvista.types import MedicalImage, Slice, ToolCall, Volume
 
 TOOLBOX = Toolbox.from_names(["zoom", "window", "rotate", "slice", "mirror", "compare", "enhance"])
-DEPTH, HEIGHT, WIDTH = 40, 56, 64
+DEPTH, HEIGHT, WIDTH = 60, 84, 96
 TO_PATIENT = np.array([[1.0, 0, 0, -30], [0, 1.5, 0, -40], [0, 0, -3.0, 100], [0, 0, 0, 1]])
 
 
@@ -116,10 +116,14 @@ def test_provenance_survives_any_chain_of_five_tools_within_one_source_pixel(of_
         assert x.size == other.size
         assert x.slice == other.slice
         assert np.array_equal(x.to_source, other.to_source)
-        check_values(x, np.stack([x.pixels, y.pixels, z.pixels], axis=-1))
+        check_values(x, np.stack([x.pixels, y.pixels, z.pixels], axis=-1), margins=any(map(has_margin, calls)))
 
 
-def check_values(image, values):
+def has_margin(call):
+    return call["name"] == "rotate" and call["degrees"] % 90 != 0
+
+
+def check_values(image, values, margins=False):
     """The coordinates drawn into the pixels are those the image's affine says."""
     columns, rows = np.meshgrid(np.arange(image.size[0]) + 0.5, np.arange(image.size[1]) + 0.5)
     points = np.column_stack([columns.ravel(), rows.ravel()])
@@ -129,9 +133,10 @@ def check_values(image, values):
         said = np.column_stack([points, np.ones(len(points))]) @ image.to_source[:2].T
         said = np.column_stack([said, np.full(len(said), 0.5)])
     off = np.abs(values.reshape(-1, 3) - said).max(axis=1).reshape(values.shape[:2])
-    # A turned image has a margin of its smallest values; next to it both are mixed.
-    margin = (values == values.min(axis=(0, 1))).all(axis=-1)
-    inside = ~binary_dilation(np.pad(margin, 1, constant_values=True), iterations=5)[1:-1, 1:-1]
+    inside = np.ones(off.shape, dtype=bool)
+    if margins:  # of the smallest values, beside an image turned by an odd angle; turned again, both mix at the edge
+        margin = (values == values.min(axis=(0, 1))).all(axis=-1)
+        inside = ~binary_dilation(np.pad(margin, 1, constant_values=True), iterations=4)[1:-1, 1:-1]
     assert (off[inside] < 1).all()
     if image.to_patient is not None:
         patient = (TO_PATIENT @ np.column_stack([said, np.ones(len(said))]).T).T[:, :3]
