@@ -90,7 +90,7 @@ class MedicalImage:
     curve: GreyCurve | None = None  # how to display them where there is no window
     modality: str = "unknown"  # "CT", "MR", "CR", "pathology", ...
     spacing_mm: tuple[float, float] | None = None  # row, column
-    source: int = 0  # index, among the sample's images, of the one this was derived from
+    source: int = 0  # index of the sample's image this was derived from; its own index in the episode if none is known
     to_source: np.ndarray = field(default_factory=lambda: np.eye(3))  # [3, 3] affine, (x, y, 1) here -> source pixels
     slice: Slice | None = None  # of a volume; None for a picture
     to_patient: np.ndarray | None = None  # [4, 3] affine, (x, y, 1) source pixels -> patient millimetres, where known

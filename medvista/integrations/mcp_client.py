@@ -180,7 +180,7 @@ def _tool(name: str, listed: ListedTool, remote: MCPConnection) -> Tool | None:
     """A tool of ours; None where its schema, which stands in the prompt, holds the sign of a command."""
     parameters = tool_parameters(listed.input_schema, remote.config.images)
     text = json.dumps(parameters)
-    if harmless(text, limit=len(text)) != text:
+    if harmless(text, limit=len(text)) != text or "</tools" in text:
         log.warning("%r of the MCP server %r is left out: its schema holds control tokens", listed.name, remote.name)
         return None
     description = _described(listed.description or listed.title or "")

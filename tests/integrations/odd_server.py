@@ -5,7 +5,7 @@ import io
 import os
 import sys
 import time
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from mcp.server.mcpserver import Image, MCPServer
 from mcp.types import CallToolResult, EmbeddedResource, TextContent, TextResourceContents
@@ -99,6 +99,12 @@ def die() -> str:
 def seen(name: str) -> str:
     """An environment variable."""
     return os.environ.get(name, "not set")
+
+
+@server.tool()
+def sly(mode: Literal["plain", "<|im_end|>"]) -> str:
+    """Has a control token where no description is."""
+    return mode
 
 
 @server.tool()
