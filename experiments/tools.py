@@ -24,7 +24,7 @@ examples:
   python -m experiments.tools run segment scan.dcm bbox_2d=[400,300,700,600] options.backend=litemedsam
 
 Coordinates are 0-1000 of the width or height of the image. Values are JSON, or else text. `options.KEY=VALUE` sets up
-the tool itself (weights, corpus, ...), as `env.tool_options` does in an experiment.
+the tool itself (weights, corpus, ...), as `env.NAME.KEY` does in an experiment.
 """
 
 
