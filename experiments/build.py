@@ -21,7 +21,7 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from experiments.arms import ToolUse
 from experiments.config import ExperimentConfig
-from experiments.toolboxes import make_toolbox, step_threads
+from experiments.toolboxes import find_tools, make_toolbox, step_threads
 from medvista.data.benchmarks import benchmark_name, read_benchmark
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
@@ -34,7 +34,7 @@ from medvista.parsing import format_action
 from medvista.policies import ChatRenderer, EndpointEngine, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rewards import RewardFunction
 from medvista.rollout import RolloutCollector
-from medvista.tools import RandomRegions, Tool, Toolbox, find_tool
+from medvista.tools import RandomRegions, Tool, Toolbox
 from medvista.types import FinalAnswer, Observation, Split, Trajectory, VQASample
 
 
@@ -128,7 +128,7 @@ class Parts:
     def tools(self) -> list[Tool]:
         """The tools of the environment: registered ones, then those of MCP servers, which are started to ask."""
         env = self.config.env
-        return [*map(find_tool, env.tools), *mcp_tools(env.mcp_servers, taken=env.tools)]
+        return [*find_tools(env), *mcp_tools(env.mcp_servers, taken=env.tools)]
 
     def toolbox(self, use: ToolUse) -> Toolbox:
         """The tools of an arm."""

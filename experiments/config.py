@@ -10,10 +10,14 @@ from experiments.schema import setting
 from medvista.settings import (
     EndpointConfig,
     ExpertConfig,
+    GroundConfig,
     GRPOConfig,
     MCPServerConfig,
     NanoConfig,
     OptimiserConfig,
+    ReadTextConfig,
+    RetrieveConfig,
+    SegmentConfig,
     ToolLimits,
 )
 
@@ -53,6 +57,11 @@ class EnvConfig:
     tools_memory_mb: int | None = setting(None, help="what a worker may allocate, for processes and ray")
     tools_limits: dict[str, ToolLimits] = field(default_factory=dict)  # of single tools, by name
     tools_cache_mb: int = setting(0, help="results of equal calls kept; 0 keeps none, which is faster for quick tools")
+    segment: SegmentConfig = field(default_factory=SegmentConfig)
+    ground: GroundConfig = field(default_factory=GroundConfig)
+    read_text: ReadTextConfig = field(default_factory=ReadTextConfig)
+    retrieve: RetrieveConfig = field(default_factory=RetrieveConfig)
+    burned_in_text: int = setting(0, help="images looked at, at start-up, for names and dates burned in; 0: none")
     mcp_servers: dict[str, MCPServerConfig] = field(default_factory=dict)  # name -> whose tools are added, docs/mcp.md
 
 

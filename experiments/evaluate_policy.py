@@ -18,6 +18,7 @@ from experiments.leakage import find_leakage, keep_clean
 from experiments.playing import Player
 from experiments.processes import join_processes, leave_processes
 from experiments.reporting import report
+from experiments.start_checks import warn_at_start
 from medvista.data.leakage import LeakageReport
 from medvista.evaluation.results_file import write_results
 from medvista.rewards import RewardFunction
@@ -53,6 +54,7 @@ def check_inputs(parts: Parts) -> None:
     RewardFunction(parts.config.rl.reward)
     _ = parts.test
     check_same_evaluation(parts.config)
+    warn_at_start(parts)
 
 
 def _evaluate(parts: Parts, *, leads: bool, start: float) -> None:

@@ -22,6 +22,7 @@ from experiments.playing import Player
 from experiments.reporting import report
 from experiments.stage_record import StageRecord
 from experiments.stages import Stages
+from experiments.start_checks import warn_at_start
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.results_file import write_results
@@ -97,6 +98,7 @@ def check_inputs(parts: Parts) -> None:
         if sft.path is not None:
             for _ in read_trajectories(sft.path):
                 pass
+    warn_at_start(parts)
 
 
 def throughput(records: Mapping[str, StageRecord]) -> dict[str, float]:

@@ -3,13 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
 
 from experiments.config import EnvConfig
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
-from medvista.tools import Tool, Toolbox
+from medvista.tools import Tool, Toolbox, find_tool
 from medvista.tools.executors import Executor, make_executor
 from medvista.tools.result_cache import ResultCache
+
+
+def find_tools(env: EnvConfig) -> list[Tool]:
+    """The registered tools of the configuration, those with weights or a corpus as their section sets them up.
+
+    Raises:
+        UserError: a tool is unknown or absent; the message says what to install.
+    """
+    return [find_tool(name, **_changed(getattr(env, name, None))) for name in env.tools]
 
 
 def make_toolbox(env: EnvConfig, tools: Sequence[Tool]) -> Toolbox:
@@ -38,6 +49,14 @@ def step_threads(env: EnvConfig) -> int | None:
     if env.workers is not None:
         return env.workers
     return 0 if _all_in_line(env) else None
+
+
+def _changed(settings: Any) -> dict[str, Any]:
+    """The settings of a tool that differ from their defaults; a tool without a section has none."""
+    if not is_dataclass(settings):
+        return {}
+    pairs = ((one.name, getattr(settings, one.name), one.default) for one in fields(settings))
+    return {name: value for name, value, default in pairs if value != default}
 
 
 def _executor(env: EnvConfig) -> Executor:

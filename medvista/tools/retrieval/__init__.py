@@ -2,7 +2,7 @@
 
 from medvista.tools.retrieval.corpus import Passage, read_corpus
 from medvista.tools.retrieval.indexes import BM25Index, EmbeddingIndex, HybridIndex, Index
-from medvista.tools.retrieval.leakage import CorpusCheck, check_corpus
+from medvista.tools.retrieval.leakage import CorpusCheck, check_corpus, warn_of_leakage
 
 __all__ = [
     "BM25Index",
@@ -13,4 +13,5 @@ __all__ = [
     "Passage",
     "check_corpus",
     "read_corpus",
+    "warn_of_leakage",
 ]

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
 from medvista.tools.retrieval.corpus import Passage
-from medvista.tools.retrieval.sentence_encoder import SentenceEncoder
+
+if TYPE_CHECKING:  # loads transformers, which BM25 does without
+    from medvista.tools.retrieval.sentence_encoder import SentenceEncoder
 
 FUSION = 60  # reciprocal rank fusion: the constant of its paper (Cormack et al. 2009)
 
