@@ -170,7 +170,7 @@ def test_a_server_killed_between_calls_is_started_again(fresh):
     assert run(toolbox, "count").ok
 
 
-@pytest.mark.parametrize("name", ["hang", "nap"])
+@pytest.mark.parametrize("name", ["hang", pytest.param("nap", marks=pytest.mark.slow)])
 def test_a_server_that_hangs_is_given_up_in_time_and_replaced(fresh, name):
     toolbox = fresh(timeout_s=1.0)
     process = int(run(toolbox, "count").text.split()[-1])
