@@ -35,6 +35,7 @@ ARMS: Mapping[str, Arm] = {
         description="the most frequent train answer to exactly this question",
     ),
     "blind": Arm(stage="blind", tools="blind", description="direct with every image blanked, in training as in test"),
+    "blanked": Arm(stage="direct", tools="blind", description="the direct policy, asked with every image blanked"),
     "direct": Arm(stage="direct", tools="none", description="SFT without tools"),
     "direct_rl": Arm(stage="direct_rl", tools="none", description="then the RL budget, without tools"),
     "tools_untrained": Arm(stage="direct", tools="tools", description="the direct policy, offered the tools"),
@@ -58,7 +59,7 @@ EVALUATED: Mapping[str, Arm] = {  # the arms of an evaluation of a given policy:
 }
 CHANGES = ("blank", "shuffled", "random")  # what is shown instead of a tool's result, to see whether it matters
 NEED_A_LOOK = ("attribute", "yes_no")  # the families that comparisons are about
-UNSEEING = ("blind", "lookup", "majority")
+UNSEEING = ("blind", "blanked", "lookup", "majority")
 BASELINES = (  # what sft_rl is compared with, the comparison that matters most first
     "tools_untrained",
     "direct_rl",

@@ -25,7 +25,7 @@ TRAINED = {"direct", "direct_rl", "sft", "sft_longer", "sft_rejection", "sft_rl"
 def test_results_hold_the_keys_that_other_tools_rely_on(finished: Path) -> None:
     results = json.loads((finished / "results.json").read_text())
     assert (results["experiment"], results["seed"]) == ("smoke", 0)
-    assert set(results["arms"]) == set(ARMS) - {"majority", "lookup", "blind"}
+    assert set(results["arms"]) == set(ARMS) - {"majority", "lookup", "blind", "blanked"}
     for arm, benchmarks in results["arms"].items():
         for mode in ("greedy", "sampled"):
             score = benchmarks["phantom"][mode]
