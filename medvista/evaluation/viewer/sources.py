@@ -1,0 +1,78 @@
+"""Which trajectory files a run has, and who wrote each of them."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from medvista.errors import UserError
+from medvista.evaluation.results import MODES, Results
+from medvista.evaluation.results_file import read_results
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Source:
+    """One trajectory file: the episodes of one arm in one mode."""
+
+    path: Path
+    run: str
+    arm: str  # or the stage of training, or the name of a file that is of no run
+    mode: str  # "greedy", "sampled"; of a stage "train", "validation"; "" of a file that is of no run
+    about: str = ""  # what the arm is, in a few words
+    headline: bool = False  # the one a reader looks for first
+
+
+def find_sources(run: Path, name: str) -> list[Source]:
+    """The trajectory files of a run, those on test first, arms in the order of its tables.
+
+    Args:
+        run: a run's folder, a folder of runs (a claim over seeds), or a single trajectory file.
+        name: what the viewer calls it.
+
+    Raises:
+        UserError: there is no such run, or it has no trajectory.
+    """
+    run = Path(run)
+    if run.is_file():
+        return [Source(path=run, run=name, arm=run.stem, mode="", headline=True)]
+    if not run.is_dir():
+        raise UserError(f"there is no run at {run}: give a run's folder, such as runs/nano, or a trajectory file")
+    found = list(_sources_of(run, name))
+    parts = [folder.parent for depth in ("*", "*/*") for folder in run.glob(f"{depth}/trajectories")]
+    for part in sorted(parts):  # of a claim: <teacher>/seed-<n>
+        found += _sources_of(part, f"{name}/{part.relative_to(run).as_posix()}")
+    if not found:
+        raise UserError(
+            f"{run} has no trajectories: a run writes them to trajectories/**/*.jsonl when it evaluates; "
+            "has it come so far, and is this its folder?"
+        )
+    return found
+
+
+def _sources_of(run: Path, name: str) -> Iterator[Source]:
+    results = None
+    with suppress(UserError):  # the run has not ended, or is an old one: its episodes can be read all the same
+        results = read_results(run / "results.json")
+    paths = [path for path in (run / "trajectories").glob("**/*.jsonl") if path.stat().st_size]
+    sources = [_source(path, path.relative_to(run / "trajectories").parts, name, results) for path in paths]
+    arms = list(results.arms) if results else []
+    yield from sorted(sources, key=lambda source: _rank(source, arms))
+
+
+def _source(path: Path, parts: Sequence[str], run: str, results: Results | None) -> Source:
+    """What a file's name says: ``test/<benchmark>-<arm>-<mode>.jsonl``, or ``<stage>/<which>.jsonl`` of training."""
+    pieces = path.stem.rsplit("-", 2)
+    if parts[0] != "test" or len(pieces) != 3 or pieces[2] not in MODES:
+        return Source(path=path, run=run, arm="/".join(parts[:-1]) or path.stem, mode=path.stem)
+    _, arm, mode = pieces
+    main = results.comparisons[0].arm if results and results.comparisons else None
+    about = results.descriptions.get(arm, "") if results else ""
+    return Source(path=path, run=run, arm=arm, mode=mode, about=about, headline=(arm, mode) == (main, MODES[0]))
+
+
+def _rank(source: Source, arms: Sequence[str]) -> tuple[bool, int, str, str, str]:
+    """Test before training; arms of the tables first, in their order."""
+    place = arms.index(source.arm) if source.arm in arms else len(arms)
+    return source.mode not in MODES, place, source.arm, source.mode, source.path.name
