@@ -21,11 +21,19 @@ class PerArray(Generic[Kept]):
     Args:
         compute: what is kept of an array.
         max_bytes: of the arrays it was computed of; beyond that, what was used longest ago is forgotten.
+        max_count: of arrays, likewise.
     """
 
-    def __init__(self, compute: Callable[[np.ndarray], Kept], *, max_bytes: float = float("inf")) -> None:
+    def __init__(
+        self,
+        compute: Callable[[np.ndarray], Kept],
+        *,
+        max_bytes: float = float("inf"),
+        max_count: float = float("inf"),
+    ) -> None:
         self._compute = compute
         self._max_bytes = max_bytes
+        self._max_count = max_count
         self._bytes = 0
         self._kept: OrderedDict[int, tuple[weakref.ref[np.ndarray], int, Kept]] = OrderedDict()
         # Reentrant: an array may be collected, and forgotten, while this very thread is in here.
@@ -44,7 +52,7 @@ class PerArray(Generic[Kept]):
             self._forget(key)
             self._kept[key] = (weakref.ref(array, lambda gone: self._forget(key, gone)), array.nbytes, computed)
             self._bytes += array.nbytes
-            while self._bytes > self._max_bytes and len(self._kept) > 1:
+            while len(self._kept) > 1 and (self._bytes > self._max_bytes or len(self._kept) > self._max_count):
                 self._forget(next(iter(self._kept)))
         return computed
 

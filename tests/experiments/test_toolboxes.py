@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 
 from experiments.composition import compose
 from experiments.config import ExperimentConfig
+from experiments.run import main
 from experiments.toolboxes import make_toolbox, step_threads
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
@@ -69,3 +72,13 @@ def test_episodes_have_threads_of_their_own_where_tools_may_be_slow(overrides, t
 def test_what_makes_no_sense_is_told_in_a_sentence(overrides, said):
     with pytest.raises(UserError, match=said):
         make_toolbox(env(*overrides), [zoom, window])
+
+
+@pytest.mark.slow
+def test_a_run_with_tools_in_processes_leaves_their_metrics(tiny, tmp_path):
+    run = tmp_path / "run"
+    configured = ["env.tools_executor=processes", "env.tools_cache_mb=16", "arms=[sft]", f"output_dir={run}"]
+    assert main([*tiny, *configured]) == 0
+    tools = json.loads((run / "results.json").read_text())["tools"]
+    assert tools["zoom"]["calls"] > 0
+    assert {"errors", "p50_ms", "p95_ms", "batch_size", "cache_hits"} <= tools["zoom"].keys()

@@ -31,6 +31,7 @@ from medvista.types import ToolErrorType
 log = logging.getLogger(__name__)
 
 SHARED_BYTES = 1 << 30  # of images kept in shared memory between calls
+SHARED_COUNT = 256  # each is an open file, of which a process may have 1,024 by default
 
 
 class ProcessExecutor(PooledExecutor):
@@ -61,7 +62,7 @@ class ProcessExecutor(PooledExecutor):
             raise UserError("The executor 'processes' needs Linux or macOS; use 'threads' or 'ray' here.")
         self._context = multiprocessing.get_context("forkserver")
         self._context.set_forkserver_preload(["medvista.tools.executors.worker_process"])
-        self._shared = PerArray(SharedArray, max_bytes=SHARED_BYTES)
+        self._shared = PerArray(SharedArray, max_bytes=SHARED_BYTES, max_count=SHARED_COUNT)
 
     def __reduce__(self) -> tuple[Any, ...]:
         return _copy, (self.limits, self.per_tool, self.start_timeout_s)

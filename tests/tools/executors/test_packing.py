@@ -111,3 +111,7 @@ def test_what_was_used_longest_ago_is_forgotten_where_there_is_too_much():
     kept(arrays[2])
     assert len(kept) == 2
     assert set(kept._kept) == {id(arrays[0]), id(arrays[2])}
+    few = PerArray(lambda array: array.nbytes, max_count=2)
+    for array in arrays:
+        few(array)
+    assert set(few._kept) == {id(arrays[1]), id(arrays[2])}

@@ -6,6 +6,8 @@ import copy
 import gc
 import os
 import pickle
+import subprocess
+import sys
 import time
 from pathlib import Path
 
@@ -230,3 +232,36 @@ def _call(name, **arguments):
     from medvista.types import ToolCall
 
     return ToolCall(name=name, arguments=arguments)
+
+
+SCRIPT = """
+import os, time
+from medvista.tools import tool
+from medvista.tools.executors.processes import ProcessExecutor
+from medvista.types import ToolResult
+
+@tool
+def moody(images, hang: bool = False) -> ToolResult:
+    "Say who it is, or hang."
+    time.sleep(600 * hang)
+    return ToolResult(text=str(os.getpid()))
+
+if __name__ == "__main__":
+    executor = ProcessExecutor()
+    print(executor.run(moody, (), {}).value.text, flush=True)
+    executor.run(moody, (), {"hang": True})
+"""
+
+
+@pytest.mark.parametrize("form", ["script", "notebook"])
+def test_a_run_that_is_killed_leaves_no_worker_behind_even_one_that_hangs(tmp_path, form):
+    path = tmp_path / "run.py"
+    path.write_text(SCRIPT)
+    # A notebook's functions are in no file: they have to travel by value.
+    command = [sys.executable, "-c", SCRIPT] if form == "notebook" else [sys.executable, str(path)]
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parents[3])}
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as run:
+        worker = int(run.stdout.readline())
+        assert is_running(worker)
+        run.kill()
+    assert gone_soon(worker)
