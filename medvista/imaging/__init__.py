@@ -5,6 +5,8 @@ from medvista.imaging.display import default_window, to_display
 from medvista.imaging.draw import draw_boxes, to_picture
 from medvista.imaging.fingerprint import Fingerprint, fingerprint, perceptual_hash
 from medvista.imaging.geometry import box_from_model, box_from_source, box_to_model, box_to_source, lies_on, map_box
+from medvista.imaging.identifiers import BurnedInWarning
+from medvista.imaging.nifti import OrientationWarning
 from medvista.imaging.reader import open_image, read_image
 from medvista.imaging.resample import crop, fit
 from medvista.imaging.volume import (
@@ -18,7 +20,9 @@ from medvista.imaging.volume import (
 )
 
 __all__ = [
+    "BurnedInWarning",
     "Fingerprint",
+    "OrientationWarning",
     "blank_image",
     "box_from_model",
     "box_from_source",

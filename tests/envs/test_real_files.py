@@ -82,9 +82,10 @@ def test_nothing_that_identifies_a_patient_is_kept_shown_stored_or_logged(tmp_pa
         (tmp_path / "cut.dcm").write_bytes((tmp_path / "image.dcm").read_bytes()[:-9000])
         with pytest.raises(ValueError) as error:
             read_image(tmp_path / "cut.dcm")
+        image = read_image(tmp_path / "image.dcm")
 
     written = [path.read_bytes().decode("latin-1") for path in (tmp_path / "out").rglob("*") if path.is_file()]
-    said = [*written, caplog.text, repr(env.trajectory), repr(read_image(tmp_path / "image.dcm")), str(error.value)]
+    said = [*written, caplog.text, repr(env.trajectory), repr(image), str(error.value)]
     said += [str(warning.message) for warning in warned] + [observation.text for observation in observations]
     assert len(written) >= 3  # the episodes, the overview and the zoom
     assert not set(IDENTIFYING) - {"SeriesInstanceUID"} & set(read_dataset(tmp_path / "image.dcm").dir())
