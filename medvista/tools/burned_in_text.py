@@ -101,13 +101,13 @@ def warn_of_identifiers(samples: Sequence[VQASample], limit: int | None = 20) ->
     chosen = names if limit is None else names[:: max(-(-len(names) // limit), 1)]
     found = {name: kinds for name in chosen if (kinds := burned_in_identifiers(open_image(named[name])))}
     if found:
-        kinds = Counter(kind for some in found.values() for kind in some)
+        counts = Counter(kind for some in found.values() for kind in some)
         log.warning(
             "%d of %d images looked at carry text that may identify a patient (%s): %s%s; remove it, or keep policies, "
             "logs and reports from them",
             len(found),
             len(chosen),
-            ", ".join(f"{kind} on {count}" for kind, count in kinds.most_common()),
+            ", ".join(f"{kind} on {count}" for kind, count in counts.most_common()),
             ", ".join(list(found)[:5]),
             ", ..." if len(found) > 5 else "",
         )

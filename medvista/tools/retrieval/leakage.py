@@ -65,7 +65,8 @@ def check_corpus(corpus: Sequence[Passage], samples: Sequence[VQASample]) -> Cor
     for index, text in enumerate(texts):
         for word in set(text.split()):
             postings[word].append(index)
-    verbatim, near = [], []
+    verbatim: list[str] = []
+    near: list[str] = []
     for sample in samples:
         verdict = _verdict(sample, texts, postings)
         if verdict:
