@@ -10,6 +10,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+import cloudpickle
+
 from medvista.settings import ToolLimits
 from medvista.tools.base import Tool
 from medvista.tools.batching import BatchedTool, HostedTool, LoadedTool, ToolRequest
@@ -27,7 +29,8 @@ class PooledExecutor(Executor):
     """Runs each tool in workers of its own, which are killed and replaced where they hang, crash or run out of memory.
 
     A call's time runs from when it has a worker that has loaded the tool; before that it waits its turn. Tools that
-    hold weights (`LoadedTool`, `BatchedTool`) have one worker unless told otherwise, others up to four.
+    hold weights (`LoadedTool`, `BatchedTool`) have one worker unless told otherwise, others up to four. Tools that run
+    elsewhere by themselves (`HostedTool`) are called in this process, in threads.
 
     Args:
         limits: of every tool; the timeout is 60 s by default.
@@ -96,6 +99,20 @@ class PooledExecutor(Executor):
             timeout_s=limits.timeout_s,
             start_timeout_s=self.start_timeout_s,
         )
+
+
+def pickled(tool: Tool) -> bytes:
+    """The tool as it travels to a worker: by name where a module defines it, else by value.
+
+    Raises:
+        CallError: it holds something that cannot leave this process.
+    """
+    try:
+        data: bytes = cloudpickle.dumps(tool)
+    except Exception as error:  # what pickling raises depends on what is pickled
+        message = f"{tool.name} cannot be sent to a worker: {type(error).__name__}: {str(error)[:200]}"
+        raise CallError(ToolErrorType.UNAVAILABLE, message) from error
+    return data
 
 
 def _close_pools(pools: dict[Tool, ToolPool], owner: int) -> None:

@@ -11,8 +11,6 @@ import socket
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import cloudpickle
-
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools.base import Tool
@@ -22,7 +20,7 @@ from medvista.tools.executors.base import CallError
 from medvista.tools.executors.channel import Channel
 from medvista.tools.executors.packing import pack, unpack
 from medvista.tools.executors.pool import WorkerDiedError
-from medvista.tools.executors.pooled import START_TIMEOUT_S, PooledExecutor
+from medvista.tools.executors.pooled import START_TIMEOUT_S, PooledExecutor, pickled
 from medvista.tools.executors.shared_arrays import SharedArray, read_array
 from medvista.tools.executors.worker_process import READY, serve
 from medvista.tools.per_array import PerArray
@@ -88,6 +86,7 @@ class _ProcessWorker:
         self._tool = tool
         self._shared = shared
         self._ready = False
+        data = pickled(tool)
         ours, theirs = socket.socketpair()
         with theirs:
             self._process = context.Process(
@@ -95,7 +94,7 @@ class _ProcessWorker:
             )
             self._process.start()
         self._channel = Channel(ours)
-        self._channel.send(cloudpickle.dumps(tool))
+        self._channel.send(data)
 
     @property
     def alive(self) -> bool:

@@ -19,7 +19,7 @@ from medvista.tools.executors.base import CallError
 from medvista.tools.executors.memory import limit_memory
 from medvista.tools.executors.packing import pack, unpack
 from medvista.tools.executors.pool import WorkerDiedError
-from medvista.tools.executors.pooled import START_TIMEOUT_S, PooledExecutor
+from medvista.tools.executors.pooled import START_TIMEOUT_S, PooledExecutor, pickled
 from medvista.tools.per_array import PerArray
 from medvista.types import ToolErrorType
 
@@ -143,7 +143,7 @@ class _RayWorker:
         self._tool = tool
         self._actor = actor
         self._stored = stored
-        self._loading: ray.ObjectRef | None = actor.load.remote(cloudpickle.dumps(tool), limits.memory_mb)
+        self._loading: ray.ObjectRef | None = actor.load.remote(pickled(tool), limits.memory_mb)
 
     def wait_until_ready(self, timeout_s: float) -> None:
         if self._loading is None:

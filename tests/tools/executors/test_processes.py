@@ -8,6 +8,7 @@ import os
 import pickle
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -167,6 +168,32 @@ def test_a_tool_that_cannot_be_loaded_is_unavailable(executor, image):
         error = toolbox.run(_call("weightless"), (image,)).error
         assert error.type is ToolErrorType.UNAVAILABLE
         assert "no weights at /nowhere" in error.message
+
+
+def test_a_tool_that_cannot_travel_is_unavailable_in_words(executor, image):
+    lock = threading.Lock()
+
+    @tool
+    def guarded(images) -> ToolResult:
+        """Hold a lock."""
+        with lock:
+            return ToolResult()
+
+    error = Toolbox([guarded], executor=executor).run(_call("guarded"), (image,)).error
+    assert error.type is ToolErrorType.UNAVAILABLE
+    assert "guarded cannot be sent to a worker: TypeError: cannot pickle '_thread.lock'" in error.message
+
+
+def test_a_tool_that_runs_elsewhere_by_itself_is_called_from_here(executor, image):
+    class Served:
+        """Say who called."""
+
+        hosted = True
+
+        def __call__(self, images) -> ToolResult:
+            return ToolResult(text=str(os.getpid()))
+
+    assert Toolbox([tool(Served())], executor=executor).run(_call("served"), (image,)).text == str(os.getpid())
 
 
 def test_loading_is_not_counted_as_the_calls_time(executor, image):
