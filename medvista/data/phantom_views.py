@@ -25,7 +25,7 @@ Labels = tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]  # a view's pixel
 
 CLASSES = ("nothing", "nodule", *KINDS, *MATERIALS)  # "nodule": on an overview, where its kind cannot be read
 BONE_WINDOW = Window(centre=500.0, width=2000.0)
-_MISSED_SHARE = 0.3  # of captioned crops
+_MISSED_SHARE = 0.4  # of captioned crops
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -42,8 +42,9 @@ def captioned_views(
 ) -> list[CaptionedView]:
     """An overview (once a nodule), two crops and a bone-window view of each phantom, with captions.
 
-    The caption of the second crop says whether it shows the kind that its prompt names: a small model from scratch has
-    no notion of the same word in two places, which any pre-trained language model brings along.
+    The captions of crops end with an answer to their prompts: which kind it is, or whether it is the one named there.
+    A small model from scratch has no notion of the same word in two places, which any pre-trained language model brings
+    along: it would not say what it has just thought.
 
     Args:
         phantoms: what to look at.
@@ -61,7 +62,8 @@ def captioned_views(
             box = expert.box_around(nodule.box, phantom.image.size)
             views.append(CaptionedView(view=overview, caption=f"A nodule in the {nodule.side} lung at {box}."))
         part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
-        views.append(CaptionedView(view=fit(part, view_size), caption=f"It is {kind}."))
+        prompt, caption = "What kind is the nodule?", f"It is {kind}.\n{kind}"
+        views.append(CaptionedView(view=fit(part, view_size), caption=caption, prompt=prompt))
         part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
         named, verdict = (kind, "yes") if rng.uniform() < 0.5 else (_other(kind, rng), "no")
         prompt, caption = f"Is the nodule {named}?", f"It is {kind}.\n{verdict}"
