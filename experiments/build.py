@@ -44,7 +44,6 @@ class Parts:
 
     config: ExperimentConfig
 
-    endpoints: list[ChatEndpoint] = field(default_factory=list)  # asked so far, for the cost line
     _splits: dict[tuple[str, Split], list[VQASample]] = field(default_factory=dict)  # read so far, whole
 
     @cached_property
@@ -170,10 +169,15 @@ class Parts:
         """Generates turns with a policy in this process, or with the one behind the configured endpoint."""
         if policy is not None:
             return TransformersEngine(policy)
-        assert self.config.policy.endpoint is not None
-        engine = EndpointEngine(self.config.policy.endpoint, toolbox.describe("schemas"))
-        self.endpoints.append(engine.endpoint)
-        return engine
+        endpoint = self.endpoint
+        assert endpoint is not None, "a policy is a model in this process or behind an endpoint"
+        return EndpointEngine(endpoint.config, toolbox.describe("schemas"), endpoint=endpoint)
+
+    @cached_property
+    def endpoint(self) -> ChatEndpoint | None:
+        """The endpoint that is evaluated, which counts what it is asked; None where the policy is in this process."""
+        config = self.config.policy.endpoint
+        return ChatEndpoint(config) if config is not None else None
 
     def _env_factory(self, use: ToolUse, toolbox: Toolbox) -> Callable[[], gymnasium.Env[Observation, str]]:
         env, reward = self.config.env, RewardFunction(self.config.rl.reward)

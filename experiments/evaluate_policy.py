@@ -61,15 +61,14 @@ def _evaluate(parts: Parts, *, leads: bool, start: float) -> None:
     config = parts.config
     notes = [f"{name} has no train questions here: majority and lookup are left out." for name in _trainless(parts)]
     leakage = _leakage(parts, notes)
-    if leads:
-        print("\n".join(notes))
     policies, arms = GivenPolicies(parts), _arms(config, notes)
     player = Player(parts, policies, arms)
     began = time.perf_counter()
     episodes = player.play()
     replays = player.replay(_MAIN, episodes) if _MAIN in arms else {}
     timing = {"eval_s": time.perf_counter() - began}
-    notes += [f"asked of the endpoint by this process: {endpoint.cost_line()}" for endpoint in parts.endpoints]
+    if parts.endpoint is not None:
+        notes.append(f"asked of the endpoint by this process: {parts.endpoint.cost_line()}")
     if not leads:
         return
     stages = {name: arm.stage for name, arm in arms.items() if arm.stage is not None}
