@@ -134,7 +134,7 @@ class Page:
 
     def _holds(self, condition: str) -> bool:
         try:
-            return bool(self.run(condition))
+            return bool(self.run(f"Boolean({condition})"))  # an element itself would not travel
         except RuntimeError:  # what it speaks of is not there yet
             return False
 

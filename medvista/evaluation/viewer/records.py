@@ -74,11 +74,11 @@ class Index:
         return place
 
     def _sample(self, trajectory: Trajectory, record: Record) -> int:
+        """Two questions under one id are two, whatever runs they come from."""
         sample = trajectory.sample
-        key = (sample.benchmark, sample.split, sample.id)
-        return self._place(
-            ("sample", *key), self.samples, (*key, record["family"], sample.question, " or ".join(sample.answers))
-        )
+        gold = " or ".join(sample.answers)
+        values = (sample.benchmark, sample.split, sample.id, record["family"], sample.question, gold)
+        return self._place(("sample", *values[:3], sample.question), self.samples, values)
 
     def _place(self, key: tuple[str, ...], values: list[Any], value: Any) -> int:
         """Where a value stands among those of its kind; it is added when it is new."""
