@@ -188,7 +188,17 @@ class ExperimentConfig:
     cache_dir: Path = setting(".cache/medvista", help="folder of the pre-trained nano models")
     resume: bool = setting(False, help="go on from the last checkpoint in output_dir")
     arms: list[str] = setting(
-        ["direct", "tools_untrained", "tools_random", "sft", "sft_rl", "sft_rl_random", "oracle_crop"],
+        [
+            "majority",
+            "blanked",
+            "direct",
+            "tools_untrained",
+            "tools_random",
+            "sft",
+            "sft_rl",
+            "sft_rl_random",
+            "oracle_crop",
+        ],
         help="what is trained and compared",
     )
     max_new_tokens: int = setting(32, help="tokens of one turn")
