@@ -17,7 +17,10 @@ def measure_tables(results: Results) -> list[Table]:
         measure = score.measures.get(name)
         return f"{percent(measure.mean)} {interval(measure.ci95)}" if measure else MISSING
 
-    return _by_arm(results, "its own measures in % [95 % interval]", lambda score: list(score.measures), cell)
+    def names(score: ArmScore) -> list[str]:
+        return [name for name in score.measures if name != "accuracy"]  # which stands in the table of arms
+
+    return _by_arm(results, "its own measures in % [95 % interval]", names, cell)
 
 
 def calibration_tables(results: Results) -> list[Table]:

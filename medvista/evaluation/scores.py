@@ -12,7 +12,6 @@ from medvista.functional.calibration import answer_log_prob, calibration_summary
 from medvista.functional.episodes import correct, summarise
 from medvista.functional.slices import Slice, mean_with_interval, slices
 from medvista.functional.statistics import (
-    bootstrap_ci,
     mcnemar_exact,
     paired_bootstrap_difference,
     paired_permutation_test,
@@ -37,13 +36,13 @@ def arm_score(trajectories: Sequence[Trajectory], resamples: int = 2000, decode:
     samples = [trajectory.sample for trajectory in trajectories]
     right = np.array([correct(trajectory) for trajectory in trajectories], dtype=float)
     groups = [sample.group_id for sample in samples]
-    interval = bootstrap_ci(right, groups, resamples=resamples)
+    overall = mean_with_interval(right, groups, resamples=resamples)
     rates = summarise(trajectories)
     cuts = slices(right, samples, resamples=resamples)
     return ArmScore(
-        n=len(right),
-        accuracy=float(right.mean()),
-        ci95=(interval.low, interval.high),
+        n=overall.n,
+        accuracy=overall.mean,
+        ci95=(overall.low, overall.high),
         families=_families(trajectories, resamples),
         measures=measured(trajectories, scoring_for(samples[0].benchmark), resamples),
         slices={name: {label: _score(cut) for label, cut in labels.items()} for name, labels in cuts.items()},
