@@ -9,7 +9,7 @@ from pathlib import Path
 from experiments.config import ExperimentConfig
 from experiments.playing import Episodes, trajectories_path
 from medvista.data.trajectories import read_trajectories
-from medvista.evaluation.overview import format_tables
+from medvista.evaluation.overview import format_tables, headline_tables, main_tables
 from medvista.evaluation.report import write_report
 from medvista.evaluation.results import Results
 from medvista.functional.episodes import correct
@@ -43,10 +43,11 @@ def report(config: ExperimentConfig, results: Results, episodes: Episodes, more_
             shown.setdefault(arm, []).extend(seen[sample_id] for sample_id in picked)
     page = config.output_dir / "report.html"
     write_report(page, results, learning_curves(config.output_dir), shown, (*notes(config), *more_notes))
-    print(f"\n{format_tables(results)}\n")
+    tables = main_tables(results) if config.task == "evaluate" else headline_tables(results)
+    print(f"\n{format_tables(tables)}\n")
     for note in more_notes:
         print(note)
-    print(f"\n{config.output_dir / 'results.json'}   numbers\n{page}   open it in a browser")
+    print(f"\n{config.output_dir / 'results.json'}   numbers\n{page}   every table, curves, episodes")
 
 
 def notes(config: ExperimentConfig) -> tuple[str, ...]:

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from medvista.evaluation.measure_tables import calibration_tables, measure_tables, slice_tables
 from medvista.evaluation.results import Results
 from medvista.evaluation.tables import Table, arms_tables, comparison_tables
 from medvista.evaluation.tool_tables import counterfactual_tables, evidence_tables
 
 
+def headline_tables(results: Results) -> list[Table]:
+    """What is printed at the end of training: how good, better than what, and whether looking mattered."""
+    return [*arms_tables(results), *comparison_tables(results), *counterfactual_tables(results)]
+
+
 def main_tables(results: Results) -> list[Table]:
-    """What is printed at the end of a run; the slices are in the report."""
+    """What is printed at the end of an evaluation; the slices are in the report."""
     return [
         *arms_tables(results),
         *measure_tables(results),
@@ -20,9 +27,9 @@ def main_tables(results: Results) -> list[Table]:
     ]
 
 
-def format_tables(results: Results) -> str:
-    """`main_tables` as aligned text for a terminal."""
-    return "\n\n".join(table.to_text() for table in main_tables(results))
+def format_tables(tables: Iterable[Table]) -> str:
+    """Tables as aligned text for a terminal."""
+    return "\n\n".join(table.to_text() for table in tables)
 
 
 def format_markdown(results: Results) -> str:
