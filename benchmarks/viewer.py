@@ -36,7 +36,14 @@ from medvista.types import Trajectory, VQASample
 IMAGES = 50  # phantoms, of which each has four questions
 VIEW_SIZE = 64  # pixels
 
-FILTERS = ({"answer": "wrong"}, {"tool": "+zoom"}, {"text": "nodule"}, {"from": "1"}, {"arm": "guesser"}, {})
+FILTERS: tuple[dict[str, str], ...] = (
+    {"answer": "wrong"},
+    {"tool": "+zoom"},
+    {"text": "nodule"},
+    {"from": "1"},
+    {"arm": "guesser"},
+    {},
+)
 
 _FRAME = "new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(() => done(performance.now()))))"
 _FILTER = """(async (values) => {

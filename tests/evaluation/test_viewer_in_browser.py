@@ -119,6 +119,8 @@ def test_crops_thoughts_results_and_rewards_stand_in_order(browser: Page, viewer
         1,
         0,
     ]
+    widths = page.run("[...document.querySelectorAll('.shown .picture')].map((p) => p.getBoundingClientRect().width)")
+    assert widths == [190, 190]
     assert page.run("[...document.querySelectorAll('.source-images .look title')].map((t) => t.textContent)") == [
         "1",
         "2",

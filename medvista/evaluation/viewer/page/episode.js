@@ -62,8 +62,9 @@ function episodeArticle(episode, record, store, link) {
       chips(record.benchmark, record.family && words(record.family), reward, record.stop_reason)),
     el("div", { class: "body" },
       el("section", { class: "source-images", "aria-label": "What it was shown first" },
-        record.pictures.map(picture), boxKeys(record), rewardTable(record)),
-      el("ol", { class: "steps" }, record.steps.map((step, index) => stepItem(step, record.seconds[index])))),
+        record.pictures.map(picture), boxKeys(record)),
+      el("ol", { class: "steps" }, record.steps.map((step, index) => stepItem(step, record.seconds[index]))),
+      rewardTable(record)),
     el("details", {}, el("summary", {}, "Prompt and facts"),
       record.prompt && el("pre", { tabindex: "0" }, record.prompt), factList(record)),
     el("p", { class: "link" }, el("a", { href: link }, "Link to this episode"), ` ${record.sample_id}`));
