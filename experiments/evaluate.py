@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.metadata
 from collections.abc import Mapping, Sequence
+from functools import partial
 
 from experiments.arms import NEED_A_LOOK, Arm
 from experiments.build import Parts
@@ -16,7 +17,7 @@ from medvista.evaluation.counterfactuals import counterfactual
 from medvista.evaluation.evidence import evidence_found
 from medvista.evaluation.results import ArmScore, Comparison, Counterfactual, Evidence, Results
 from medvista.evaluation.scores import Decode, arm_score, compare
-from medvista.types import VQASample
+from medvista.types import Mask, Trajectory, VQASample
 
 
 def make_results(
@@ -108,7 +109,7 @@ def _evidence(parts: Parts, episodes: Episodes) -> list[Evidence]:
         asked = {sample.id: sample for sample in parts.test[benchmark]}
         hits = evidence_found(
             trajectories,
-            lambda trajectory, asked=asked: evidence_masks(asked[trajectory.sample.id]),
+            partial(_masks_of, asked),
             benchmark=benchmark,
             arm=arm,
             mode=mode,
@@ -116,6 +117,11 @@ def _evidence(parts: Parts, episodes: Episodes) -> list[Evidence]:
         )
         found += [hits] if hits is not None else []
     return found
+
+
+def _masks_of(asked: Mapping[str, VQASample], trajectory: Trajectory) -> tuple[Mask, ...]:
+    """The masks of the evidence of an episode's question; episodes that were read back do not name their files."""
+    return evidence_masks(asked[trajectory.sample.id])
 
 
 def _chance(parts: Parts) -> dict[str, dict[str, float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -46,4 +46,8 @@ class GivenPolicies:
 def decoder(path: str | Path) -> Decode:
     """Token ids to text, as the engine that sampled them did, special tokens kept."""
     tokenizer = AutoTokenizer.from_pretrained(path)
-    return partial(tokenizer.decode, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+
+    def decode(token_ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    return decode

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
@@ -61,7 +62,7 @@ class Player:
         for arm, mode, benchmark in jobs:
             samples = self.parts.test[benchmark]
             path = trajectories_path(self.config.output_dir, benchmark, arm, mode)
-            self._play(path, samples, lambda a=arm, s=samples: self._collector(self.arms[a], s), mode=mode)
+            self._play(path, samples, partial(self._collector, self.arms[arm], samples), mode=mode)
             played[arm, benchmark, mode] = self._read(path, samples)
         return played
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import lightning
 import torch.distributed as distributed
-from lightning.fabric.strategies import DDPStrategy
+from lightning.fabric.strategies.ddp import DDPStrategy
 
 from experiments.config import TrainerConfig
 from medvista.evaluation.shard import Shard

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from markupsafe import Markup
 
 from medvista.evaluation.charts import Estimate, forest_plot
-from medvista.evaluation.results import Results, Score
+from medvista.evaluation.results import Mode, Results, Score
 from medvista.evaluation.tables import Table, percent
 
 _MOST_LABELS = 15  # of a slice, the ones with most questions; the table has all
@@ -46,7 +46,7 @@ def changed_panels(results: Results) -> list[Panel]:
 
 def slice_panels(results: Results) -> dict[str, list[Panel]]:
     """Accuracy of the arm that matters most by slice, a plot for each benchmark and dimension."""
-    arm = results.comparisons[0].arm if results.comparisons else next(reversed(results.arms), "")
+    arm = results.comparisons[0].arm if results.comparisons else next(reversed(list(results.arms)), "")
     panels: dict[str, list[Panel]] = {}
     for benchmark in results.benchmarks():
         scores = {mode: results.score(arm, benchmark, mode) for mode in results.modes(benchmark)}
@@ -92,7 +92,7 @@ def leakage_tables(results: Results) -> list[Table]:
     return [Table(title="Test images seen in training, and the questions about them", header=header, rows=rows)]
 
 
-def _rows(labels: Mapping[str, Mapping[str, Score]]) -> dict[str, list[Estimate]]:
+def _rows(labels: Mapping[Mode, Mapping[str, Score]]) -> dict[str, list[Estimate]]:
     """Label -> an estimate a mode, the labels with most questions first."""
     counts = {label: score.n for scores in labels.values() for label, score in scores.items()}
     most = sorted(counts, key=lambda label: -counts[label])[:_MOST_LABELS]

@@ -112,5 +112,5 @@ class ShuffledResults(SubstitutedResults):
         if not fitting:
             return result
         donor = fitting[int(place * len(fitting))]
-        shown = {"text": donor.text, "images": donor.images}
-        return replace(result, **shown, masks=(), data={SUBSTITUTED: f"shown about {donor.group_id}"})
+        data = {SUBSTITUTED: f"shown about {donor.group_id}"}
+        return replace(result, text=donor.text, images=donor.images, masks=(), data=data)
