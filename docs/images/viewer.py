@@ -1,7 +1,7 @@
-"""Photographs the viewer for `docs/viewer.md`: `python docs/images/viewer.py RUN [where to write it]`, with a Chromium.
+"""Photographs the viewer for `docs/viewer.md`: `python -m docs.images.viewer RUN [where to write it]`, with a Chromium.
 
-RUN is one of `python -m experiments.run`: the page shows, of its first arm and another, a question that only the first
-got right.
+RUN is one that `python -m experiments.run` left behind: the page shows two of its arms, `ARMS`, on a phantom question
+that only the first got right.
 """
 
 from __future__ import annotations
@@ -30,9 +30,7 @@ def photograph(run: Path, path: Path) -> None:
             "outcome": "first",
         }
         page.open(f"{address}#{urlencode(chosen)}", width=1400, height=1030)
-        page.wait_for(
-            "[...document.querySelectorAll('.episode img')].filter((image) => image.naturalWidth).length >= 4"
-        )
+        page.wait_for("[...document.querySelectorAll('.episode img')].filter((i) => i.naturalWidth).length >= 4")
         page.press("ArrowRight")
         page.screenshot(path)
 

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 import os
 import re
+import signal
+import subprocess
+import sys
+import urllib.request
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -126,6 +130,15 @@ def test_a_run_that_is_still_being_written_can_be_viewed(run: Path, trajectories
     assert len(list(read_trajectories_with_files(path))) == len(trajectories["direct"])
 
 
+def test_the_files_of_processes_that_are_still_playing_are_those_of_their_arm(run: Path) -> None:
+    test = run / "trajectories" / "test"
+    (test / "phantom-direct-greedy.jsonl").rename(test / "phantom-direct-greedy.jsonl.rank1")
+    (test / "phantom-direct-greedy.jsonl.notes").write_text("of another hand")
+    assert [source.path.name for source in find_sources(run, "run") if source.arm == "direct"] == [
+        "phantom-direct-greedy.jsonl.rank1"
+    ]
+
+
 def test_a_viewer_is_written_in_the_place_of_an_earlier_one_and_of_nothing_else(run: Path, tmp_path: Path) -> None:
     viewer = tmp_path / "viewer"
     write_viewer(viewer, find_sources(run, "run"))
@@ -158,6 +171,24 @@ def test_the_command_writes_into_the_run_and_prints_where(run: Path, capsys: pyt
     assert main([str(run), "--no-browser"]) == 0
     assert capsys.readouterr().out == f"{run / 'viewer' / 'index.html'}\n"
     assert main([str(run), "--no-browser"]) == 0  # again, with the viewer there
+
+
+def test_a_port_serves_the_page_to_this_machine(run: Path) -> None:
+    command = [sys.executable, "-m", "experiments.view", str(run), "--no-browser", "--port", "0"]
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(command, cwd=root, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == f"{run / 'viewer' / 'index.html'}\n"
+        address = process.stdout.readline().split()[0]
+        assert address.startswith("http://127.0.0.1:")
+        with urllib.request.urlopen(f"{address}data/index.js", timeout=30) as answer:
+            assert answer.read(16) == b'receive("index",'
+        process.send_signal(signal.SIGINT)
+        assert process.wait(30) == 0
+
+
+def test_the_picture_of_the_docs_is_small() -> None:
+    assert (Path(__file__).parents[2] / "docs" / "images" / "viewer.png").stat().st_size < 200_000
 
 
 def test_scripts_make_no_html_of_texts() -> None:

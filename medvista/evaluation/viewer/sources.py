@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -10,6 +11,8 @@ from pathlib import Path
 from medvista.errors import UserError
 from medvista.evaluation.results import MODES, Results
 from medvista.evaluation.results_file import read_results
+
+_ENDING = re.compile(r"\.jsonl(\.rank\d+)?$")  # while an evaluation runs, each process has a file of its own
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -55,7 +58,8 @@ def _sources_of(run: Path, name: str) -> Iterator[Source]:
     results = None
     with suppress(UserError):  # the run has not ended, or is an old one: its episodes can be read all the same
         results = read_results(run / "results.json")
-    paths = [path for path in (run / "trajectories").glob("**/*.jsonl") if path.stat().st_size]
+    files = (run / "trajectories").glob("**/*.jsonl*")
+    paths = [path for path in files if _ENDING.search(path.name) and path.stat().st_size]
     sources = [_source(path, path.relative_to(run / "trajectories").parts, name, results) for path in paths]
     arms = list(results.arms) if results else []
     yield from sorted(sources, key=lambda source: _rank(source, arms))
@@ -63,9 +67,10 @@ def _sources_of(run: Path, name: str) -> Iterator[Source]:
 
 def _source(path: Path, parts: Sequence[str], run: str, results: Results | None) -> Source:
     """What a file's name says: ``test/<benchmark>-<arm>-<mode>.jsonl``, or ``<stage>/<which>.jsonl`` of training."""
-    pieces = path.stem.rsplit("-", 2)
+    name = _ENDING.sub("", path.name)
+    pieces = name.rsplit("-", 2)
     if parts[0] != "test" or len(pieces) != 3 or pieces[2] not in MODES:
-        return Source(path=path, run=run, arm="/".join(parts[:-1]) or path.stem, mode=path.stem)
+        return Source(path=path, run=run, arm="/".join(parts[:-1]) or name, mode=name)
     _, arm, mode = pieces
     main = results.comparisons[0].arm if results and results.comparisons else None
     about = results.descriptions.get(arm, "") if results else ""
