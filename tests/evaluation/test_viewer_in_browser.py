@@ -181,7 +181,7 @@ def test_the_address_leads_back_to_the_episode(browser: Page, viewer: str) -> No
     page.press("ArrowDown")
     page.wait_for("document.querySelector('.episode .link').textContent.includes('phantom-test-5')")
     link = page.run("document.querySelector('.episode .link a').href")
-    assert link == page.run("location.href")
+    page.wait_for(f"location.href === {json.dumps(link)}")
     again = opened(browser, link)
     assert again.run("app.open.sample.id") == "phantom-test-5"
     assert again.run("app.form.elements.tool.value") == "+zoom"

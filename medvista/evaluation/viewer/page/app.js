@@ -85,6 +85,12 @@ class App {
     return `#${asked}`;
   }
 
+  /** Write the address once a person rests: browsers refuse it at the pace of a key that is held down. */
+  remember(episode) {
+    clearTimeout(this.writing);
+    this.writing = setTimeout(() => history.replaceState(null, "", this.address(episode)), 120);
+  }
+
   // -------------------------------------------------------------------------------------------------- what is listed
 
   refilter() {
@@ -136,14 +142,14 @@ class App {
 
   openNothing() {
     this.open = null;
-    history.replaceState(null, "", this.address(null));
+    this.remember(null);
     document.getElementById("episodes").replaceChildren(el("p", { class: "nothing" }, "No episode fits these filters."));
   }
 
   async openEpisode(episode) {
     this.open = episode;
     this.step = 0;
-    history.replaceState(null, "", this.address(episode));
+    this.remember(episode);
     const beside = besideSource(this.store, this.chosen);
     const mate = beside && beside !== episode.source ? this.store.mate(episode, beside) ?? null : undefined;
     try {
