@@ -56,6 +56,15 @@ def test_arms_stand_in_the_order_of_the_tables_and_training_comes_last(run: Path
     assert sources[2].about == "cold start, then reinforcement learning in the environment"
 
 
+def test_a_replay_stands_behind_its_arm(run: Path, results: Results) -> None:
+    write_results(run / "results.json", results)
+    test = run / "trajectories" / "test"
+    (test / "phantom-tools_untrained-greedy.jsonl").rename(test / "phantom-direct.blank-greedy.jsonl")
+    direct, replay, *_ = find_sources(run, "run")
+    assert (direct.arm, replay.arm, replay.mode) == ("direct", "direct.blank", "greedy")
+    assert replay.about.startswith("a replay")
+
+
 def test_runs_of_a_claim_are_told_apart(tmp_path: Path, trajectories: Episodes) -> None:
     for seed in (0, 1):
         folder = tmp_path / "expert" / f"seed-{seed}" / "trajectories" / "test"

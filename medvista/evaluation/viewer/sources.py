@@ -74,10 +74,13 @@ def _source(path: Path, parts: Sequence[str], run: str, results: Results | None)
     _, arm, mode = pieces
     main = results.comparisons[0].arm if results and results.comparisons else None
     about = results.descriptions.get(arm, "") if results else ""
+    if "." in arm:  # "policy.blank"
+        about = "a replay, with something else in the place of what its tools showed"
     return Source(path=path, run=run, arm=arm, mode=mode, about=about, headline=(arm, mode) == (main, MODES[0]))
 
 
 def _rank(source: Source, arms: Sequence[str]) -> tuple[bool, int, str, str, str]:
-    """Test before training; arms of the tables first, in their order."""
-    place = arms.index(source.arm) if source.arm in arms else len(arms)
+    """Test before training; arms of the tables first, in their order, each before its replays."""
+    arm = source.arm.partition(".")[0]
+    place = arms.index(arm) if arm in arms else len(arms)
     return source.mode not in MODES, place, source.arm, source.mode, source.path.name
