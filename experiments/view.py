@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import webbrowser
 from collections.abc import Sequence
@@ -100,6 +101,8 @@ def _serve(page: Path, port: int, *, open_browser: bool) -> int:
     print(f"{address}   until Ctrl-C", flush=True)
     if open_browser:
         webbrowser.open(address)
+    for number in (signal.SIGINT, signal.SIGTERM):  # a shell starts its background jobs with Ctrl-C ignored
+        signal.signal(number, signal.default_int_handler)
     try:
         server.serve_forever()
     except KeyboardInterrupt:

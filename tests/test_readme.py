@@ -25,7 +25,7 @@ def test_the_first_block_runs_the_main_job_and_the_second_the_tests() -> None:
     job, tests = blocks("bash")[:2]
     setup = "python3 -m venv .venv && .venv/bin/pip install -q -e "
     assert job == f"{setup}. && .venv/bin/python -m experiments.run\n"
-    assert tests == f'{setup}".[test]" && .venv/bin/python -m pytest -q\n'
+    assert tests == f'{setup}".[test]" && .venv/bin/python -m pytest -q -n 2\n'
 
 
 def test_the_first_screen_says_what_it_is_not_for() -> None:

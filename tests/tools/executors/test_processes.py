@@ -40,9 +40,10 @@ def toolbox(executor, moody):
 def is_running(pid: int) -> bool:
     try:
         state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-    except FileNotFoundError:
+        threads = len(list(Path(f"/proc/{pid}/task").iterdir()))
+    except (FileNotFoundError, ProcessLookupError):
         return False
-    return state != "Z"
+    return state != "Z" or threads > 1  # the last thread to end closes its files, and the first one may be earlier
 
 
 def gone_soon(pid: int) -> bool:
