@@ -17,7 +17,7 @@ Embedding = tuple[Tensor, ...]  # feature maps of one image, each [1, C, h, w]
 def content_key(picture: np.ndarray) -> bytes:
     """A name for what a picture shows: equal for equal pixels of equal shape."""
     digest = hashlib.blake2b(repr((picture.shape, picture.dtype.str)).encode(), digest_size=16)
-    digest.update(np.ascontiguousarray(picture))
+    digest.update(np.ascontiguousarray(picture).data)
     return digest.digest()
 
 

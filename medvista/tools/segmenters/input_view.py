@@ -63,4 +63,4 @@ class InputView:
         if self.mean is None or self.std is None:
             low, high = pixels.min(), pixels.max()
             return (pixels - low) / max(high - low, 1e-8)
-        return (pixels / 255.0 - np.float32(self.mean)) / np.float32(self.std)
+        return (pixels / 255.0 - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)

@@ -74,9 +74,8 @@ def load_segmenter(config: SegmentConfig) -> Segmenter:
         OSError: transformers cannot load a checkpoint.
     """
     device = pick_device(config.device)
-    segmenter = _lite_medsam(config, device) if config.backend == "litemedsam" else _sam(config, device)
-    if config.backend == "sam3":
-        segmenter = _reading(config, segmenter, device)
+    by_place = _lite_medsam(config, device) if config.backend == "litemedsam" else _sam(config, device)
+    segmenter = _reading(config, by_place, device) if config.backend == "sam3" else by_place
     if config.detector:
         return DetectingSegmenter(segmenter, load_detector(_detector_config(config)))
     return segmenter
@@ -92,7 +91,7 @@ def _lite_weights(config: SegmentConfig) -> Path:
 
 
 def _lite_medsam(config: SegmentConfig, device: torch.device) -> PromptedSegmenter:
-    model = lite_medsam.load_lite_medsam(_lite_weights(config))
+    model: Any = lite_medsam.load_lite_medsam(_lite_weights(config))  # transformers hides the type of `to`
     return PromptedSegmenter(model.to(device), lite_medsam.VIEW, choose=False, cached_images=config.cached_images)
 
 
