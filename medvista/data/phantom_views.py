@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from medvista.data.expert import ScriptedExpert
-from medvista.data.phantoms import KINDS, MATERIALS, SIZE, Kind, Phantom
+from medvista.data.phantoms import KINDS, MATERIALS, SIZE, Kind, Phantom, other_kind
 from medvista.imaging import crop, fit
 from medvista.settings import ExpertConfig
 from medvista.types import MedicalImage, Window
@@ -65,17 +65,12 @@ def captioned_views(
         prompt, caption = "What kind is the nodule?", f"It is {kind}.\n{kind}"
         views.append(CaptionedView(view=fit(part, view_size), caption=caption, prompt=prompt))
         part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
-        named, verdict = (kind, "yes") if rng.uniform() < 0.5 else (_other(kind, rng), "no")
+        named, verdict = (kind, "yes") if rng.uniform() < 0.5 else (other_kind(kind, rng), "no")
         prompt, caption = f"Is the nodule {named}?", f"It is {kind}.\n{verdict}"
         views.append(CaptionedView(view=fit(part, view_size), caption=caption, prompt=prompt))
         bone = fit(replace(phantom.image, window=BONE_WINDOW), view_size)
         views.append(CaptionedView(view=bone, caption=f"It is {phantom.material}."))
     return views
-
-
-def _other(kind: Kind, rng: np.random.Generator) -> Kind:
-    others = [other for other in KINDS if other != kind]
-    return others[rng.integers(len(others))]
 
 
 def _random_crop(phantom: Phantom, side: int, rng: np.random.Generator) -> tuple[MedicalImage, Kind]:

@@ -17,7 +17,7 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 
-from medvista.data.phantoms import KINDS, MATERIALS, Phantom, draw_phantom
+from medvista.data.phantoms import KINDS, MATERIALS, Phantom, draw_phantom, other_kind
 from medvista.errors import UserError
 from medvista.types import Region, Split, VQASample
 
@@ -89,8 +89,7 @@ def _ask_attribute(phantom: Phantom, rng: np.random.Generator) -> tuple[str, str
 
 def _ask_yes_no(phantom: Phantom, rng: np.random.Generator) -> tuple[str, str, str]:
     kind = phantom.nodules[0].kind
-    others = [other for other in KINDS if other != kind]
-    asked = kind if rng.uniform() < 0.5 else others[rng.integers(len(others))]
+    asked = kind if rng.uniform() < 0.5 else other_kind(kind, rng)
     return f"Is the nodule {asked}?", "yes" if asked == kind else "no", f"It is {kind}."
 
 

@@ -92,11 +92,17 @@ def draw_phantom(seed: int, *, nodules: Literal[1, 2] = 1) -> Phantom:
     return Phantom(image=image, nodules=tuple(drawn), material=material, mass_centre=mass_centre)
 
 
+def other_kind(kind: Kind, rng: np.random.Generator) -> Kind:
+    """Any of the other kinds, each as likely."""
+    others = [other for other in KINDS if other != kind]
+    return others[rng.integers(len(others))]
+
+
 def _draw_kind(rng: np.random.Generator, other: Kind | None) -> Kind:
     """Any kind; where another nodule is present, its kind half of the time, so that "the same?" is balanced."""
-    if other is not None and rng.uniform() < 0.5:
-        return other
-    return [kind for kind in KINDS if kind != other][rng.integers(len(KINDS) - (other is not None))]
+    if other is None:
+        return KINDS[rng.integers(len(KINDS))]
+    return other if rng.uniform() < 0.5 else other_kind(other, rng)
 
 
 def _lung(rng: np.random.Generator, x: float) -> tuple[tuple[float, float], tuple[float, float]]:
