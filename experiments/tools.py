@@ -6,7 +6,8 @@ import argparse
 import json
 import logging
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -31,20 +32,31 @@ the tool itself (weights, corpus, ...), as `env.NAME.KEY` does in an experiment.
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns 0, 1 where a tool failed, 2 after a user's mistake."""
     asked = _parser().parse_args(argv)
-    # What the registry warns of stands in the list, with its reason.
-    logging.getLogger("medvista.tools.registry").setLevel(logging.ERROR)
     try:
-        match asked.command:
-            case "list":
-                print(list_text())
-            case "describe":
-                print(describe_text(asked.name, _split(asked.items)[2]))
-            case _:
-                return run(asked.name, asked.items, asked.save)
+        with _quiet_registry():
+            match asked.command:
+                case "list":
+                    print(list_text())
+                case "describe":
+                    print(describe_text(asked.name, _split(asked.items)[2]))
+                case _:
+                    return run(asked.name, asked.items, asked.save)
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     return 0
+
+
+@contextmanager
+def _quiet_registry() -> Iterator[None]:
+    """What the registry warns of stands in the list, with its reason; who calls us from Python hears it again after."""
+    registry = logging.getLogger("medvista.tools.registry")
+    level = registry.level
+    registry.setLevel(logging.ERROR)
+    try:
+        yield
+    finally:
+        registry.setLevel(level)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import re
 import subprocess
 import sys
@@ -34,6 +35,13 @@ def test_the_list_has_every_tool_with_what_it_does_or_what_it_needs():
     assert present.startswith("zoom ")
     for name in tool_names():
         assert re.search(rf"^{name} +\S.*\.$", present, re.MULTILINE) or f"The tool {name} is not available" in absent
+
+
+def test_the_command_silences_the_registry_for_itself_alone():
+    registry = logging.getLogger("medvista.tools.registry")
+    level = registry.level
+    assert main(["describe", "zoom"]) == 0
+    assert registry.level == level
 
 
 def test_a_description_tells_people_and_models_what_a_tool_takes():
