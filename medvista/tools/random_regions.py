@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -19,8 +20,9 @@ SUBSTITUTED = "substituted"  # in `ToolResult.data`: that what was shown is not 
 class RandomRegions(ToolboxWrapper):
     """A toolbox in which every box of a call's arguments is moved to a random place before the call runs.
 
-    Text and image of a result both come from the random box; what the model wrote stays in the record as it is. With it
-    an evaluation asks whether the *content* of a crop matters, all else equal.
+    What a result shows and measures comes from the random box. Where its text repeats the box, it names the one that was
+    asked for: a policy that reads of another box than its own is told that something is wrong, and what it then answers
+    says nothing of what it was shown. So an evaluation asks whether the *content* of a crop matters, all else equal.
 
     Args:
         toolbox: the toolbox to run calls with.
@@ -42,7 +44,12 @@ class RandomRegions(ToolboxWrapper):
         if not moved:
             return self._toolbox.run(call, images)
         result = self._toolbox.run(replace(call, arguments={**call.arguments, **moved}), images)
-        return replace(result, data={**result.data, SUBSTITUTED: f"random region {moved}"}) if result.ok else result
+        if not result.ok:
+            return result
+        text = result.text
+        for asked, random in _pairs(call.arguments, moved):
+            text = _written(random).sub(", ".join(f"{value:g}" for value in asked), text)
+        return replace(result, text=text, data={**result.data, SUBSTITUTED: f"random region {moved}"})
 
 
 def _places(first: np.ndarray) -> Iterator[np.ndarray]:
@@ -64,6 +71,21 @@ def _moved(arguments: Mapping[str, Any], places: Iterator[np.ndarray]) -> dict[s
     return moved
 
 
+def _pairs(asked: Mapping[str, Any], moved: Mapping[str, Any]) -> Iterator[tuple[Sequence[float], Sequence[float]]]:
+    """Each box of a call as it was asked for, and as it was moved."""
+    for name, value in moved.items():
+        if _is_box(asked[name]):
+            yield asked[name], value
+        else:
+            yield from zip(asked[name], value, strict=True)
+
+
+def _written(box: Sequence[float]) -> re.Pattern[str]:
+    """The four numbers of a box one behind the other, as a text would repeat them."""
+    numbers = r"[\s,]+".join(re.escape(f"{value:g}") for value in box)
+    return re.compile(rf"(?<![\d.]){numbers}(?![\d.]*\d)")
+
+
 def _is_box(box: Any) -> bool:
     if not isinstance(box, list | tuple) or len(box) != 4:
         return False
@@ -75,7 +97,7 @@ def _is_box(box: Any) -> bool:
 def _move(box: Sequence[float], place: np.ndarray) -> list[float]:
     """The box at a place given as two numbers of [0, 1); whole numbers stay whole."""
     width, height = box[2] - box[0], box[3] - box[1]
-    x, y = place[0] * (MODEL_SCALE - width), place[1] * (MODEL_SCALE - height)
+    x, y = float(place[0]) * (MODEL_SCALE - width), float(place[1]) * (MODEL_SCALE - height)
     if all(isinstance(value, int) for value in box):
         x, y = round(x), round(y)
     return [x, y, x + width, y + height]

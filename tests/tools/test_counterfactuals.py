@@ -137,12 +137,28 @@ def test_a_random_region_says_in_the_record_that_it_is_one() -> None:
 def test_each_of_several_boxes_goes_to_a_place_of_its_own() -> None:
     @tool
     def report(images: tuple[MedicalImage, ...], boxes: list[tuple[int, int, int, int]], image: int = 0) -> ToolResult:
-        """Says what it was asked."""
-        return ToolResult(text=json.dumps([boxes, image]))
+        """Tells where it was sent, and says what it was asked."""
+        return ToolResult(text=json.dumps(boxes), data={"boxes": boxes, "image": image})
 
     random = RandomRegions(Toolbox([report]))
-    (first, second), image = json.loads(random.for_episode(3).run(call("report", boxes=[BOX, BOX]), [grey()]).text)
-    assert image == 0
+    result = random.for_episode(3).run(call("report", boxes=[BOX, BOX]), [grey()])
+    first, second = boxes = result.data["boxes"]
+    assert result.data["image"] == 0
     assert first != second
-    assert [first, second] == json.loads(random.for_episode(3).run(call("report", boxes=[BOX, BOX]), [grey()]).text)[0]
+    assert boxes == random.for_episode(3).run(call("report", boxes=[BOX, BOX]), [grey()]).data["boxes"]
     assert {tuple(np.subtract(box[2:], box[:2])) for box in (first, second)} == {(500, 500)}
+    assert json.loads(result.text) == [BOX, BOX]
+
+
+@pytest.mark.parametrize("box", [BOX, [10.5, 20.25, 500.125, 600.0]])
+def test_a_random_region_is_measured_where_it_lies_and_told_as_it_was_asked_for(box: list[float]) -> None:
+    @tool
+    def report(images: tuple[MedicalImage, ...], bbox_2d: tuple[float, float, float, float]) -> ToolResult:
+        """Repeats where it was sent, and says what it measured there."""
+        written = ", ".join(f"{value:g}" for value in bbox_2d)
+        return ToolResult(text=f"At [{written}]: {bbox_2d[0]:g} HU.", data={"left": bbox_2d[0]})
+
+    result = RandomRegions(Toolbox([report])).for_episode(3).run(call("report", bbox_2d=box), [grey()])
+    left = result.data["left"]
+    assert left != box[0]
+    assert result.text == f"At [{', '.join(f'{value:g}' for value in box)}]: {left:g} HU."
