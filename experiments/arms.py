@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
@@ -58,7 +58,7 @@ EVALUATED: Mapping[str, Arm] = {  # the arms of an evaluation of a given policy:
     "policy": Arm(stage="policy", tools="tools", description="the policy with the tools"),
 }
 CHANGES = ("blank", "shuffled", "random")  # what is shown instead of a tool's result, to see whether it matters
-NEED_A_LOOK = ("attribute", "yes_no")  # the families that comparisons are about
+NEED_A_LOOK = ("attribute", "yes_no", "comparison")  # the families that comparisons are about, where they are asked
 UNSEEING = ("blind", "blanked", "lookup", "majority")
 BASELINES = (  # what sft_rl is compared with, the comparison that matters most first
     "tools_untrained",
@@ -71,3 +71,12 @@ BASELINES = (  # what sft_rl is compared with, the comparison that matters most 
     "sft_rl_random",
     *UNSEEING,
 )
+
+
+def families_that_need_a_look(asked: Sequence[str]) -> tuple[str, ...]:
+    """Those of the families asked that cannot be answered without a zoom.
+
+    >>> families_that_need_a_look(["side", "attribute"])
+    ('attribute',)
+    """
+    return tuple(family for family in NEED_A_LOOK if family in asked)

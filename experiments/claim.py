@@ -14,7 +14,7 @@ from typing import cast
 import numpy as np
 from tqdm import tqdm
 
-from experiments.arms import ARMS, NEED_A_LOOK
+from experiments.arms import ARMS, families_that_need_a_look
 from experiments.config import ClaimConfig, ExperimentConfig
 from experiments.folder import prepare_folder
 from experiments.outcomes import Outcomes, read_outcomes
@@ -125,11 +125,12 @@ def claim_results(config: ExperimentConfig, parts: Sequence[Part]) -> Results:
     outcomes: dict[tuple[str, str, str], list[Outcomes]] = {
         (part.teacher, arm, mode): [] for part in parts for arm in part.arms for mode in config.evaluation.modes
     }
+    looks = families_that_need_a_look(config.data.families)
     for part in parts:
         read = read_outcomes(part.folder / "outcomes.json")
         for arm in part.arms:
             for mode in config.evaluation.modes:
-                outcomes[part.teacher, arm, mode].append(read[BENCHMARK, arm, cast(Mode, mode)].restricted(NEED_A_LOOK))
+                outcomes[part.teacher, arm, mode].append(read[BENCHMARK, arm, cast(Mode, mode)].restricted(looks))
     arms: dict[str, dict[str, dict[str, ArmScore]]] = {}
     for (teacher, arm, mode), runs in outcomes.items():
         arms.setdefault(_name(arm, teacher), {}).setdefault(BENCHMARK, {})[mode] = _pooled(runs, claim.seeds)
@@ -138,7 +139,7 @@ def claim_results(config: ExperimentConfig, parts: Sequence[Part]) -> Results:
         seeds=tuple(claim.seeds),
         arms=arms,
         comparisons=_comparisons(config, claim, outcomes),
-        chance={BENCHMARK: {"all": float(np.mean([CHANCE[family] for family in NEED_A_LOOK]))}},
+        chance={BENCHMARK: {"all": float(np.mean([CHANCE[family] for family in looks]))}},
         descriptions={_name(arm, t): ARMS[arm].description for t, arm, _ in outcomes},
     )
 
@@ -163,18 +164,20 @@ def _comparisons(
     config: ExperimentConfig, claim: ClaimConfig, outcomes: dict[tuple[str, str, str], list[Outcomes]]
 ) -> list[Comparison]:
     """``sft_rl`` against each other arm, paired by seed and question."""
-    first = next(iter(claim.teachers))
+    first, looks = next(iter(claim.teachers)), families_that_need_a_look(config.data.families)
     found = []
     for mode in config.evaluation.modes:
         for teacher in claim.teachers:
             ours = outcomes[teacher, "sft_rl", mode]
             for arm in (a for a in config.arms if a != "sft_rl"):
                 theirs = outcomes[first if arm in _WITHOUT_TEACHER else teacher, arm, mode]
-                found.append(_comparison(ours, theirs, (teacher, arm, mode)))
+                found.append(_comparison(ours, theirs, (teacher, arm, mode), looks))
     return holm_corrected(found)
 
 
-def _comparison(ours: Sequence[Outcomes], theirs: Sequence[Outcomes], names: tuple[str, str, str]) -> Comparison:
+def _comparison(
+    ours: Sequence[Outcomes], theirs: Sequence[Outcomes], names: tuple[str, str, str], looks: tuple[str, ...]
+) -> Comparison:
     teacher, arm, mode = names
     a_SN, b_SN = (np.array([run.correct for run in runs], dtype=float) for runs in (ours, theirs))
     groups = ours[0].groups
@@ -189,5 +192,5 @@ def _comparison(ours: Sequence[Outcomes], theirs: Sequence[Outcomes], names: tup
         p_value=paired_permutation_test(a_SN.ravel(), b_SN.ravel(), list(groups) * len(a_SN)),
         n=a_SN.size,
         test="clustered_permutation",
-        families=NEED_A_LOOK,
+        families=looks,
     )

@@ -6,7 +6,7 @@ import importlib.metadata
 from collections.abc import Mapping, Sequence
 from functools import partial
 
-from experiments.arms import NEED_A_LOOK, Arm
+from experiments.arms import Arm, families_that_need_a_look
 from experiments.build import Parts
 from experiments.playing import Episodes, Replays
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
@@ -44,7 +44,8 @@ def make_results(
     for (arm, benchmark, mode), trajectories in episodes.items():
         score = arm_score(trajectories, resamples, decoders.get(arm))
         scores.setdefault(arm, {}).setdefault(benchmark, {})[mode] = score
-    tests = [test for arm, others in headline for test in _compared(episodes, arm, others, resamples)]
+    looks = families_that_need_a_look(config.data.families)
+    tests = [test for arm, others in headline for test in _compared(episodes, arm, others, looks, resamples)]
     return Results(
         experiment=config.experiment,
         seeds=(config.seed,),
@@ -61,7 +62,9 @@ def make_results(
     )
 
 
-def _compared(episodes: Episodes, arm: str, others: Sequence[str], resamples: int) -> list[Comparison]:
+def _compared(
+    episodes: Episodes, arm: str, others: Sequence[str], looks: tuple[str, ...], resamples: int
+) -> list[Comparison]:
     """Paired tests of an arm against others; on phantoms, on the questions that need a look."""
     found = [
         compare(
@@ -71,7 +74,7 @@ def _compared(episodes: Episodes, arm: str, others: Sequence[str], resamples: in
             arm=arm,
             baseline=other,
             mode=mode,
-            families=NEED_A_LOOK if benchmark == PHANTOM else (),
+            families=looks if benchmark == PHANTOM else (),
             resamples=resamples,
         )
         for other in others

@@ -15,6 +15,7 @@ from medvista.settings import ExpertConfig
 from medvista.types import Box, FinalAnswer, Region, ToolCall, VQASample
 
 LOOK_THOUGHT = "Look closer."
+NEXT_LOOK_THOUGHT = "Look at the other one, too."
 WINDOW_THOUGHT = "Change the window."
 
 
@@ -44,12 +45,14 @@ class ScriptedExpert:
             return [ToolCall(name="window", arguments={"preset": "bone"}, thought=WINDOW_THOUGHT)]
         if needs != "zoom":
             return []
-        return [self._zoom(sample, region, rng) for region in sample.regions[: self.config.max_zooms]]
+        looks = sample.regions[: self.config.max_zooms]
+        thoughts = [LOOK_THOUGHT, *[NEXT_LOOK_THOUGHT] * (len(looks) - 1)]
+        return [self._zoom(sample, look, thought, rng) for look, thought in zip(looks, thoughts, strict=False)]
 
-    def _zoom(self, sample: VQASample, region: Region, rng: np.random.Generator) -> ToolCall:
+    def _zoom(self, sample: VQASample, region: Region, thought: str, rng: np.random.Generator) -> ToolCall:
         box: dict[str, Any] = {"bbox_2d": self._box(sample, region.image, region.box, rng)}
         other_image = {"image": region.image} if region.image else {}  # the first is the tool's default
-        return ToolCall(name="zoom", arguments=box | other_image, thought=LOOK_THOUGHT)
+        return ToolCall(name="zoom", arguments=box | other_image, thought=thought)
 
     def box_around(self, target: Box, size: tuple[int, int]) -> list[int]:
         """The box of the grid, 0-1000, that is best centred on a target in pixels of an image of that size."""

@@ -40,7 +40,9 @@ class CaptionedView:
 def captioned_views(
     phantoms: Sequence[Phantom], *, view_size: int, grid: int, cells: int, seed: int
 ) -> list[CaptionedView]:
-    """An overview (once a nodule), two crops and a bone-window view of each phantom, with captions.
+    """An overview, two crops and a bone-window view of each phantom, with captions.
+
+    The caption of an overview names every nodule and its place, in the order in which an expert looks at them.
 
     The captions of crops end with an answer to their prompts: which kind it is, or whether it is the one named there.
     A small model from scratch has no notion of the same word in two places, which any pre-trained language model brings
@@ -58,9 +60,9 @@ def captioned_views(
     views = []
     for phantom in phantoms:
         overview = fit(phantom.image, view_size)
-        for nodule in phantom.nodules:
-            box = expert.box_around(nodule.box, phantom.image.size)
-            views.append(CaptionedView(view=overview, caption=f"A nodule in the {nodule.side} lung at {box}."))
+        boxes = [expert.box_around(nodule.box, phantom.image.size) for nodule in phantom.nodules]
+        places = [f"A nodule in the {n.side} lung at {box}." for n, box in zip(phantom.nodules, boxes, strict=True)]
+        views.append(CaptionedView(view=overview, caption=" ".join(places)))
         part, kind = _random_crop(phantom, cells * SIZE // grid, rng)
         prompt, caption = "What kind is the nodule?", f"It is {kind}.\n{kind}"
         views.append(CaptionedView(view=fit(part, view_size), caption=caption, prompt=prompt))

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from medvista.data.expert import ScriptedExpert
+from medvista.data.expert import LOOK_THOUGHT, NEXT_LOOK_THOUGHT, ScriptedExpert
 from medvista.data.phantom_vqa import FAMILIES, phantom_samples
 from medvista.envs import MedicalVQAEnv
 from medvista.functional.episodes import summarise
@@ -56,6 +56,12 @@ def test_it_takes_the_tools_a_question_needs_and_then_answers_right(five_familie
         assert [call.name for call in calls(actions)] == expected[sample.metadata["family"]]
         assert isinstance(actions[-1], FinalAnswer)
         assert actions[-1].text == sample.answers[0]
+
+
+def test_it_says_that_a_second_look_is_at_another_nodule(five_families: list[VQASample]) -> None:
+    thoughts = [[call.thought for call in calls(plan(ScriptedExpert(), sample))] for sample in five_families[:5]]
+    assert thoughts[4] == [LOOK_THOUGHT, NEXT_LOOK_THOUGHT]
+    assert thoughts[0] == thoughts[1] == [LOOK_THOUGHT]
 
 
 def test_its_boxes_hold_the_lesion_and_lie_on_the_grid(five_families: list[VQASample]) -> None:
