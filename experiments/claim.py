@@ -24,10 +24,10 @@ from medvista.data.phantom_vqa import BENCHMARK, CHANCE
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.comparisons import holm_corrected
+from medvista.evaluation.overview import format_tables, headline_tables
 from medvista.evaluation.report import write_report
 from medvista.evaluation.results import ArmScore, Comparison, Mode, Results
 from medvista.evaluation.results_file import write_results
-from medvista.evaluation.tables import format_arms_table, format_comparisons_table
 from medvista.functional.statistics import (
     bootstrap_ci,
     hierarchical_bootstrap_difference,
@@ -75,7 +75,7 @@ def run_claim(config: ExperimentConfig) -> None:
         dict(_episodes_of_first_seed(config, parts)),
         notes=(*notes(config), "Curves and episodes are those of the first seed; every run has a report of its own."),
     )
-    print(f"\n{format_arms_table(results)}\n\n{format_comparisons_table(results)}")
+    print(f"\n{format_tables(headline_tables(results))}")
     print(f"\n{config.output_dir / 'report.html'}")
 
 

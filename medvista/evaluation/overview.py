@@ -6,19 +6,25 @@ from collections.abc import Iterable
 
 from medvista.evaluation.measure_tables import calibration_tables, measure_tables, slice_tables
 from medvista.evaluation.results import Results
-from medvista.evaluation.tables import Table, arms_tables, comparison_tables
+from medvista.evaluation.tables import Table, arms_tables, comparison_tables, seed_tables
 from medvista.evaluation.tool_tables import counterfactual_tables, evidence_tables
 
 
 def headline_tables(results: Results) -> list[Table]:
     """What is printed at the end of training: how good, better than what, and whether looking mattered."""
-    return [*arms_tables(results), *comparison_tables(results), *counterfactual_tables(results)]
+    return [
+        *arms_tables(results),
+        *seed_tables(results),
+        *comparison_tables(results),
+        *counterfactual_tables(results),
+    ]
 
 
 def main_tables(results: Results) -> list[Table]:
     """What is printed at the end of an evaluation; the slices are in the report."""
     return [
         *arms_tables(results),
+        *seed_tables(results),
         *measure_tables(results),
         *comparison_tables(results),
         *counterfactual_tables(results),

@@ -19,7 +19,7 @@ from medvista.evaluation.episode_cards import EpisodeCard, answered_right, episo
 from medvista.evaluation.measure_tables import calibration_tables, measure_tables, slice_tables
 from medvista.evaluation.report_sections import Panel, changed_panels, leakage_tables, slice_panels
 from medvista.evaluation.results import ALL, ArmScore, Results, Score
-from medvista.evaluation.tables import arms_tables, comparison_tables, p_text, signed_points
+from medvista.evaluation.tables import arms_tables, comparison_tables, p_text, seed_tables, signed_points
 from medvista.evaluation.tool_tables import counterfactual_tables, evidence_tables
 from medvista.types import Trajectory
 
@@ -96,7 +96,7 @@ def render_report(results: Results, curves: Curves, cards: Sequence[EpisodeCard]
         notes=notes,
         panels={benchmark: _panels(results, benchmark) for benchmark in results.benchmarks()},
         modes={benchmark: results.modes(benchmark) for benchmark in results.benchmarks()},
-        arm_tables=arms_tables(results),
+        arm_tables=[*arms_tables(results), *seed_tables(results)],
         measure_tables=[*measure_tables(results), *calibration_tables(results)],
         comparison_tables=comparison_tables(results),
         changed_panels=changed_panels(results),

@@ -42,8 +42,8 @@ def format_arms_table(results: Results) -> str:
 
 
 def format_arms_markdown(results: Results) -> str:
-    """The tables of `format_arms_table`, and the paired tests, as Markdown."""
-    tables = [*arms_tables(results), *comparison_tables(results)]
+    """The tables of `format_arms_table`, those of the seeds, and the paired tests, as Markdown."""
+    tables = [*arms_tables(results), *seed_tables(results), *comparison_tables(results)]
     return "\n\n".join(table.to_markdown() for table in tables)
 
 
@@ -55,6 +55,23 @@ def format_comparisons_table(results: Results) -> str:
 def arms_tables(results: Results) -> list[Table]:
     """One table for each benchmark and decoding mode: a row an arm, a column a family, then how tools were used."""
     return [_arms_table(results, name, mode) for name in results.benchmarks() for mode in results.modes(name)]
+
+
+def seed_tables(results: Results) -> list[Table]:
+    """Accuracy of every training seed, an arm a row, where a run has several seeds."""
+    found = []
+    for name in results.benchmarks():
+        for mode in results.modes(name):
+            scores = {arm: score for arm in results.arms if (score := results.score(arm, name, mode)) and score.per_seed}
+            seeds = tuple(dict.fromkeys(seed for score in scores.values() for seed in score.per_seed))
+            rows = tuple(
+                (arm, percent(score.accuracy), *(percent(score.per_seed.get(seed)) for seed in seeds))
+                for arm, score in scores.items()
+            )
+            header = ("arm", "all seeds", *(f"seed {seed}" for seed in seeds))
+            if rows:
+                found.append(Table(title=f"{name}, {mode}: accuracy in %, seed by seed", header=header, rows=rows))
+    return found
 
 
 def comparison_tables(results: Results) -> list[Table]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from medvista.evaluation.results import Results
-from medvista.evaluation.tables import format_arms_markdown, format_arms_table, format_comparisons_table
+from medvista.evaluation.tables import format_arms_markdown, format_arms_table, format_comparisons_table, seed_tables
 
 
 def test_the_terminal_table_has_a_row_for_every_arm_in_both_modes(results: Results) -> None:
@@ -51,3 +51,13 @@ def test_comparisons_name_both_arms_and_the_direction(results: Results) -> None:
     assert "+54.3 [+50.8, +57.7]" in text
     assert "−1.2 [−4.1, +1.7]" in text
     assert format_comparisons_table(replace(results, comparisons=())) == ""
+
+
+def test_every_seed_is_shown_beside_their_mean(results: Results) -> None:
+    greedy = results.arms["sft_rl"]["phantom"]["greedy"]
+    pooled = replace(greedy, accuracy=0.75, per_seed={"0": 0.7, "3": 0.8})
+    table, *others = seed_tables(replace(results, arms={"sft_rl": {"phantom": {"greedy": pooled}}}))
+    assert others == []
+    assert table.header == ("arm", "all seeds", "seed 0", "seed 3")
+    assert table.rows == (("sft_rl", "75.0", "70.0", "80.0"),)
+    assert seed_tables(results) == [], "one seed is the whole"
