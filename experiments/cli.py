@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable, Sequence
 from difflib import get_close_matches
@@ -13,6 +14,7 @@ from experiments.schema import Key, iter_keys
 from medvista.errors import UserError
 
 _FLAGS = ("--help", "--list", "--print-config")
+_WIDEST = 40  # characters of a key and its default that its explanation stands beside
 
 _USAGE = f"""\
 usage: python -m experiments.run [experiment=NAME] [key=value ...] [--print-config] [--list] [--help]
@@ -51,12 +53,15 @@ def main(run: Callable[[ExperimentConfig], Any], argv: Sequence[str] | None = No
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
         _dispatch(run, arguments)
+        sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("interrupted; the same command with resume=true goes on from the last checkpoint.", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # who reads us has seen enough, as in `--help | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails as well
     return 0
 
 
@@ -95,8 +100,13 @@ def list_text() -> str:
 def help_text() -> str:
     """Usage, examples, and the keys that the schema documents, with their defaults."""
     rows = [(_assignment(key), key.help) for key in iter_keys(ExperimentConfig) if key.help and not key.is_section]
-    width = max(len(assignment) for assignment, _ in rows)
-    lines = [f"  {assignment:<{width}}  {text}" for assignment, text in rows]
+    width = max(len(assignment) for assignment, _ in rows if len(assignment) <= _WIDEST)
+    # A long default has a line of its own, or it would push every explanation off the screen.
+    long = f"\n  {'':<{width}}  "
+    lines = [
+        f"  {assignment}{long}{text}" if len(assignment) > width else f"  {assignment:<{width}}  {text}"
+        for assignment, text in rows
+    ]
     return "\n".join([_USAGE, "main keys, with their defaults (all of them: --print-config):", *lines])
 
 

@@ -62,7 +62,8 @@ def seed_tables(results: Results) -> list[Table]:
     found = []
     for name in results.benchmarks():
         for mode in results.modes(name):
-            scores = {arm: score for arm in results.arms if (score := results.score(arm, name, mode)) and score.per_seed}
+            whole = {arm: results.score(arm, name, mode) for arm in results.arms}
+            scores = {arm: score for arm, score in whole.items() if score is not None and score.per_seed}
             seeds = tuple(dict.fromkeys(seed for score in scores.values() for seed in score.per_seed))
             rows = tuple(
                 (arm, percent(score.accuracy), *(percent(score.per_seed.get(seed)) for seed in seeds))

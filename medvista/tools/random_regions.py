@@ -20,9 +20,9 @@ SUBSTITUTED = "substituted"  # in `ToolResult.data`: that what was shown is not 
 class RandomRegions(ToolboxWrapper):
     """A toolbox in which every box of a call's arguments is moved to a random place before the call runs.
 
-    What a result shows and measures comes from the random box. Where its text repeats the box, it names the one that was
-    asked for: a policy that reads of another box than its own is told that something is wrong, and what it then answers
-    says nothing of what it was shown. So an evaluation asks whether the *content* of a crop matters, all else equal.
+    What a result shows and measures comes from the random box. Where its text repeats the box, it names the one asked
+    for: a policy that reads of another box than its own is told that something is wrong, and what it then answers says
+    nothing of what it was shown. So an evaluation asks whether the *content* of a crop matters, all else equal.
 
     Args:
         toolbox: the toolbox to run calls with.

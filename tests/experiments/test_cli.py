@@ -105,6 +105,21 @@ def test_help_documents_every_described_key_with_its_default(capsys: pytest.Capt
     assert len(page.splitlines()) <= 100, "too long to read"
 
 
+def test_help_fits_the_screen_and_explains_long_defaults_below_them() -> None:
+    lines = cli.help_text().splitlines()
+    at = next(index for index, line in enumerate(lines) if line.startswith("  arms=["))
+    assert lines[at + 1].strip() == "what is trained and compared"
+    assert all(len(line) <= 140 for line in lines)
+
+
+@pytest.mark.parametrize("flag", ["--help", "--list", "--print-config"])
+def test_who_stops_reading_is_not_told_of_a_broken_pipe(flag: str) -> None:
+    command = f"{sys.executable} -m experiments.run {flag} | true"
+    shell = ["bash", "-o", "pipefail", "-c", command]
+    done = subprocess.run(shell, cwd=ROOT, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 def test_list_names_every_shipped_experiment_with_its_description(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.main(lambda config: None, ["--list"]) == 0
     lines = capsys.readouterr().out.splitlines()
