@@ -6,8 +6,8 @@ over (``normalize_word`` of ``llava/eval/eval_metrics/glossary.py`` in github.co
 It departs from it only where the script would let two *different* medical answers meet, or keep two spellings of
 the same one apart:
 
-* ``<``, ``>``, ``≤``, ``≥``, a sign before a number and a sign behind a word stay: "< 5 mm" is not "> 5 mm", "HER2+" is
-  not "HER2-"; so do the dash of a range and the stroke of a fraction: "1/2" is neither "12" nor "1-2";
+* ``<``, ``>``, ``≤``, ``≥``, ``≠``, a sign before a number and a sign behind a word stay: "< 5 mm" is not "> 5 mm",
+  "HER2+" is not "HER2-"; so do the dash of a range and the stroke of a fraction: "1/2" is neither "12" nor "1-2";
 * an article goes only where something follows it: "hepatitis A" is not "hepatitis", and option "A" is not empty;
 * apostrophes go, in place of the script's list of contractions: "Crohn's" is "Crohns", "isn't" is "isnt";
 * a number and its unit are parted, and the unit may be written out: "5mm" and "5 millimetres" are "5 mm";
@@ -38,18 +38,23 @@ for _prefix, _short in {"milli": "m", "centi": "c", "micro": "μ", "": ""}.items
 _TYPOGRAPHY = str.maketrans(
     "\u2010\u2011\u2012\u2013\u2014\u2212\u2018\u2019\u201c\u201d\u2044×、。", "------''\"\"/x,."
 )
-_ACCENTS = re.compile("[\u0300-\u036f]")
+_ACCENTS = re.compile("[\u0300-\u0333\u0339-\u036f]")  # not the strokes that make "=" into "≠"
+_VULGAR_FRACTION = re.compile("(?<=\\d)(?=[\u00bc-\u00be\u2150-\u215e\u2189])")  # 1½ is not 11/2
 _EXPONENT = re.compile("(?<=\\d)(?=[\u00b2\u00b3\u00b9\u2070\u2074-\u2079])")  # of a number: 10² is not 102
 _UNIT = re.compile(r"(?<=\d)(?=(?:mm|cm|m|μm|ml|l|μg|mg|g|kg|hu|mmhg|t|°c|%)[23]?(?:\W|$))")
 _TIMES = re.compile(r"(?<=\d)\s*x\s*(?=\d)")
 _RANGE = re.compile(r"(?<=\d)(\s*)-\1(?=\d)")
-# The "-" of "-5", the "+" of "HER2+", of "HER2 (+)" and of "HER2 +" carry meaning, unlike the "-" of "x-ray".
-_SIGN = r"(?<!\w)[+-](?=\.?\d)|(?<=\d)[-/](?=\d)|(?<=\w)[+-](?=[\s,;.)]|$)|(?:^|(?<=[\s(<>≤≥]))[+-](?=\s*(?:\)|$))"
+# The "-" of "-5" and "ER-/PR+", the "+" of "CD3+CD20-", of "HER2 (+)" and of "HER2 +" carry meaning, unlike the "-" of
+# "x-ray".
+_SIGN = (
+    r"(?<!\w)[+-](?=\.?\d)|(?<=\d)[-/](?=\d)|(?<=\w)\+|(?<=\w)-(?=[\s,;:.?!/)\]}]|$)"
+    r"|(?:^|(?<=[\s(<>≤≥≠]))[+-](?=\s*(?:\)|$))"
+)
 _SIGN_OR_PUNCTUATION = re.compile(rf"({_SIGN})|[;/\[\]\"{{}}()=+\\_\-@`,?!]")
 _THOUSANDS = re.compile(r"(?<=\d),(?=\d{3}(?:\D|$))")
 _DECIMAL = re.compile(r"(?<![\w.])(\d*)\.(\d+)(?![\d.])")
 _PERIOD = re.compile(r"\.(?!\d)")  # a decimal point stays
-_COMPARISON = re.compile(r"\s*([<>≤≥])\s*")
+_COMPARISON = re.compile(r"\s*([<>≤≥≠])\s*")
 
 _LATEX = re.compile(r"\\(?:boxed|text|mathrm|mathbf)\s*\{([^{}]*)\}")
 _MARKDOWN = re.compile(r"(?<!\w)(\*\*|__|\*|`|\$)(?=\S)(.+?)(?<=\S)\1(?!\w)")
@@ -69,7 +74,8 @@ def normalise_answer(text: str) -> str:
     >>> normalise_answer("Two nodules, 5mm")
     '2 nodules 5 mm'
     """
-    text = plain_characters(text).casefold().replace("'", "").replace(">=", "≥").replace("<=", "≤")
+    text = plain_characters(text).casefold().replace("'", "")
+    text = text.replace(">=", "≥").replace("<=", "≤").replace("!=", "≠")
     text = _UNIT.sub(" ", _THOUSANDS.sub("", text))
     text = _TIMES.sub(" x ", _DECIMAL.sub(_shortest_decimal, _RANGE.sub("-", text)))
     text = _PERIOD.sub("", _SIGN_OR_PUNCTUATION.sub(lambda match: match[1] or " ", text))
@@ -99,7 +105,7 @@ def bare_answer(text: str) -> str:
 
 def plain_characters(text: str) -> str:
     """The text in the characters a keyboard has, as far as they mean the same; case and words stay as they are."""
-    text = unicodedata.normalize("NFKC", _EXPONENT.sub("^", text))
+    text = unicodedata.normalize("NFKC", _VULGAR_FRACTION.sub(" ", _EXPONENT.sub("^", text)))
     text = _ACCENTS.sub("", unicodedata.normalize("NFKD", text))
     text = unicodedata.normalize("NFC", text).translate(_TYPOGRAPHY)
     return "".join(character for character in text if unicodedata.category(character) != "Cf")  # invisible ones

@@ -44,6 +44,13 @@ FREE = [  # prediction, accepted answer, label
     ("HER2+", "HER2-", WRONG),
     ("HER2 (+)", "HER2 (-)", WRONG),
     ("HER2 +", "HER2 -", WRONG),
+    ("ER+/PR-", "ER-/PR-", WRONG),
+    ("ER+/PR-", "ER+, PR-", RIGHT),
+    ("CD3+CD20-", "CD3-CD20-", WRONG),
+    ("≠ 5", "= 5", WRONG),
+    ("≠ 5", "5", WRONG),
+    ("≠5", "≠ 5", RIGHT),
+    ("!= 5", "≠ 5", RIGHT),
     ("without contrast", "with contrast", WRONG),
     # laterality and position
     ("left lung", "right lung", WRONG),
@@ -73,6 +80,9 @@ FREE = [  # prediction, accepted answer, label
     ("< 5 mm", "> 5 mm", WRONG),
     ("<5 mm", "< 5 mm", RIGHT),
     ("second", "2", WRONG),
+    ("1½", "11/2", WRONG),
+    ("1½", "1 1/2", RIGHT),
+    ("½", "1/2", RIGHT),
     # units
     ("5mm", "5 mm", RIGHT),
     ("5 cm", "5 mm", WRONG),
@@ -201,6 +211,10 @@ WORDS += [
     "Sjo\u0308gren",
     "'s",
     "*B*",
+    "1½",
+    "≠5",
+    "ER+/PR-",
+    "CD3+CD20-",
 ]
 
 
