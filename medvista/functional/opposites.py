@@ -6,7 +6,7 @@ before either of them, and its word is final.
 
 from __future__ import annotations
 
-from itertools import product
+from itertools import pairwise, product
 
 from medvista.functional.spelling import bare_answer, normalise_answer, plain_characters
 
@@ -20,17 +20,23 @@ _SIDES = (
 _SIDES_WITHIN = {"左": _LEFT, "右": _RIGHT, "双侧": _LEFT | _RIGHT, "两侧": _LEFT | _RIGHT, "双肺": _LEFT | _RIGHT}
 _NEGATIONS = frozenset(
     "no not non nor neither never none nothing without absent absence lack lacks lacking negative free denies 0 "  # noqa: SIM905
-    "cannot cant isnt arent wasnt werent doesnt dont didnt hasnt havent".split()
+    "cannot cant isnt arent wasnt werent doesnt dont didnt hasnt havent excludes excluded fails failed".split()
 )
 _NEGATIONS_WITHIN = ("没", "无", "不", "未", "非", "否")
+_RULED_OUT = frozenset({("rule", "out"), ("rules", "out"), ("ruled", "out")})
 _PREFIXES = ("ab", "a", "an", "un", "in", "im", "ir", "non", "dis", "de")
-_STEMS = (("hyper", "hypo"), ("macro", "micro"), ("tachy", "brady"), ("intra", "extra"))
+_STEMS = (
+    *(("hyper", "hypo"), ("macro", "micro"), ("tachy", "brady"), ("intra", "extra"), ("supra", "infra")),
+    *(("ipsi", "contra"), ("pre", "post"), ("ab", "ad"), ("ascend", "descend"), ("in", "de")),
+)
 _PAIRS = (
     *(("anterior", "posterior"), ("superior", "inferior"), ("upper", "lower"), ("medial", "lateral")),
     *(("proximal", "distal"), ("ventral", "dorsal"), ("above", "below"), ("apical", "basal"), ("ap", "pa")),
     *(("positive", "negative"), ("benign", "malignant"), ("increased", "decreased"), ("high", "low")),
     *(("acute", "chronic"), ("larger", "smaller"), ("present", "absent"), ("more", "less"), ("yes", "no")),
-    *(("male", "female"), ("open", "closed"), ("with", "without"), ("systolic", "diastolic")),
+    *(("male", "female"), ("open", "closed"), ("with", "without"), ("systolic", "diastolic"), ("t1", "t2")),
+    *(("internal", "external"), ("cranial", "caudal"), ("before", "after"), ("arterial", "venous")),
+    *(("flexion", "extension"), ("solid", "cystic"), ("wider", "narrower"), ("likely", "unlikely")),
 )
 _OPPOSITES = frozenset(_PAIRS) | {(second, first) for first, second in _PAIRS}
 
@@ -79,6 +85,8 @@ def _sides_of_things(words: list[str]) -> dict[str, frozenset[str]]:
 
 
 def _negated(words: list[str]) -> bool:
+    if _RULED_OUT.intersection(pairwise(words)):
+        return True
     return any(word in _NEGATIONS or any(part in word for part in _NEGATIONS_WITHIN) for word in words)
 
 
