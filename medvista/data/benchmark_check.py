@@ -91,9 +91,14 @@ def _compare_counts(samples: Samples, source: Source) -> tuple[list[str], list[s
     counts, text = {split: len(part) for split, part in samples.items()}, _counted(samples)
     if not source.counts:
         return [f"{text} questions; no published count to compare with"], []
-    if counts in source.counts:
+    agreeing = [form for form in source.counts if form.items() <= counts.items()]
+    if any(form.keys() == counts.keys() for form in agreeing):
         return [f"{text} questions, as published"], []
-    published = " or ".join(" / ".join(f"{count:,}" for count in form.values()) for form in source.counts)
+    if agreeing:  # the number of the other splits is not published
+        return [f"{text} questions; in {' and '.join(agreeing[0])} as published"], []
+    published = " or ".join(
+        " / ".join(f"{form[split]:,}" if split in form else "?" for split in samples) for form in source.counts
+    )
     return [], [f"{text} questions, but {published} were published"]
 
 

@@ -33,7 +33,7 @@ class Source:
     splits: tuple[Split, ...]
     place: str  # the files to place by hand, below the data root
     hub: HubSource | None = None
-    counts: tuple[Mapping[Split, int], ...] = ()  # published numbers of questions, one mapping for each form
+    counts: tuple[Mapping[Split, int], ...] = ()  # published numbers of questions, of each form; not of every split
     images: int | None = None  # image files of the official form
     checksums: Mapping[str, str] = field(default_factory=dict)  # file below the data root -> SHA-256
 
@@ -54,7 +54,7 @@ _PMC_PLACE = "pmc_vqa/{train,test,test_clean}.csv and pmc_vqa/images.zip (hub: x
 _ALL: tuple[Split, ...] = ("train", "validation", "test")
 
 
-def _pmc(version: str, train: str, test: str, images: str) -> Source:
+def _pmc(version: str, train: str, test: str, images: str, counts: tuple[Mapping[Split, int], ...] = ()) -> Source:
     return Source(
         read=partial(read_pmc_vqa, version=version, carve_validation=False),  # type: ignore[arg-type]
         splits=("train", "test"),
@@ -65,6 +65,7 @@ def _pmc(version: str, train: str, test: str, images: str) -> Source:
             patterns=(train, test, f"{images}.zip"),
             archives={f"{images}.zip": images},
         ),
+        counts=counts,
     )
 
 
@@ -121,7 +122,7 @@ SOURCES: Mapping[str, Source] = MappingProxyType(
                 {"train": 19654, "validation": 6259, "test": 6719},
             ),
         ),
-        "pmc_vqa": _pmc("clean", "train.csv", "test_clean.csv", "images"),
+        "pmc_vqa": _pmc("clean", "train.csv", "test_clean.csv", "images", counts=({"test": 2000},)),
         "pmc_vqa_full": _pmc("full", "train.csv", "test.csv", "images"),
         "pmc_vqa_panels": _pmc("panels", "train_2.csv", "test_2.csv", "images_2"),
         "mmmu_med": Source(

@@ -6,6 +6,7 @@ import hashlib
 import json
 import runpy
 import threading
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -170,6 +171,23 @@ def test_without_the_hub_it_says_what_to_place_where(
     assert "flaviagiammarino/path-vqa cannot be fetched" in error
     assert "without the hub, place path_vqa/pvqa/{qas,images}, as unzipped (github.com/UCSD-AI4H/PathVQA)" in error
     assert f"below {tmp_path / 'data'}" in error
+
+
+@pytest.mark.parametrize(("asked", "code"), [(1999, 1), (2000, 0)])
+def test_where_one_split_has_a_published_count_that_one_is_compared(
+    tmp_path: Path, asked: int, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    MADE["pmc_vqa_first_version"](tmp_path)
+    header, row = (tmp_path / "pmc_vqa/test_clean.csv").read_text().splitlines(keepends=True)
+    (tmp_path / "pmc_vqa/test_clean.csv").write_text(header + row * asked)
+    with zipfile.ZipFile(tmp_path / "pmc_vqa/images.zip") as archive:
+        archive.extractall(tmp_path / "pmc_vqa")
+    assert main(["pmc_vqa", "--check", f"data.root={tmp_path}"]) == code
+    captured = capsys.readouterr()
+    if code:
+        assert "problem: 3 / 1,999 questions, but ? / 2,000 were published" in captured.err
+    else:
+        assert "3 / 2,000 questions; in test as published" in captured.out
 
 
 def test_files_placed_by_hand_are_unpacked_without_the_hub(
