@@ -6,8 +6,20 @@ from collections.abc import Callable, Mapping
 
 from medvista.evaluation.results import ArmScore, Results
 from medvista.evaluation.tables import MISSING, Table, interval, percent
+from medvista.metrics import scoring_for
 
-_CALIBRATION = ("ece", "brier", "auroc", "aurc", "aurc_excess", "accuracy_at_80")
+_CALIBRATION: Mapping[str, str] = {
+    "ece": "mean gap between confidence and accuracy, over 15 bins (expected calibration error); lower is better",
+    "brier": "mean squared gap between confidence and outcome; lower is better",
+    "auroc": "chance that a right answer is more confident than a wrong one; 0.5 says nothing",
+    "aurc": "mean share of wrong answers over all coverages, the least confident left out first; lower is better",
+    "aurc_excess": "aurc above that of a perfect ranking with the same accuracy",
+    "accuracy_at_80": "accuracy on the most confident 80 % of the questions",
+}
+_ANSWERED: Mapping[str, str] = {
+    "answered": "share of the questions that got an answer",
+    "accuracy_answered": "share of those that were answered exactly",
+}
 
 
 def measure_tables(results: Results) -> list[Table]:
@@ -24,15 +36,35 @@ def measure_tables(results: Results) -> list[Table]:
 
 
 def calibration_tables(results: Results) -> list[Table]:
-    """Whether answer probabilities say how often answers are right, of the arms whose tokens are known."""
+    """How often arms answer, and whether answer probabilities say how often answers are right.
+
+    Left out are the arms that always answer and whose tokens are not known: baselines.
+    """
+
+    def values(score: ArmScore) -> dict[str, float]:
+        answered = {"answered": score.answered_rate, "accuracy_answered": score.accuracy_answered}
+        known = {name: value for name, value in answered.items() if value is not None}
+        return known | {name: score.calibration[name] for name in _CALIBRATION if name in score.calibration}
 
     def cell(score: ArmScore, name: str) -> str:
-        return f"{score.calibration[name]:.3f}" if name in score.calibration else MISSING
+        return f"{found[name]:.3f}" if name in (found := values(score)) else MISSING
 
-    def names(score: ArmScore) -> list[str]:
-        return [name for name in _CALIBRATION if name in score.calibration]
+    return _by_arm(
+        results,
+        "abstention and calibration of answer probabilities",
+        lambda score: list(values(score)),
+        cell,
+        only=lambda score: bool(score.calibration) or score.answered_rate < 1,
+    )
 
-    return _by_arm(results, "calibration of answer probabilities", names, cell, only=lambda s: bool(s.calibration))
+
+def column_meanings(results: Results) -> dict[str, str]:
+    """What the columns of `measure_tables` and `calibration_tables` are, a line each, in their order."""
+    used = dict.fromkeys(name for t in (*measure_tables(results), *calibration_tables(results)) for name in t.header)
+    scorings = map(scoring_for, results.benchmarks())
+    meanings = {measure.name: measure.meaning for scoring in scorings for measure in scoring.measures}
+    meanings |= {**_ANSWERED, **_CALIBRATION}
+    return {name: meanings[name] for name in used if name in meanings}
 
 
 def slice_tables(results: Results) -> list[Table]:

@@ -16,7 +16,7 @@ from medvista.data.atomic import replacing
 from medvista.data.json_fields import plain
 from medvista.evaluation.charts import Estimate, forest_plot, line_chart, number
 from medvista.evaluation.episode_cards import EpisodeCard, answered_right, episode_card
-from medvista.evaluation.measure_tables import calibration_tables, measure_tables, slice_tables
+from medvista.evaluation.measure_tables import calibration_tables, column_meanings, measure_tables, slice_tables
 from medvista.evaluation.report_sections import Panel, changed_panels, leakage_tables, slice_panels
 from medvista.evaluation.results import ALL, ArmScore, Results, Score
 from medvista.evaluation.tables import arms_tables, comparison_tables, p_text, seed_tables, signed_points
@@ -98,6 +98,7 @@ def render_report(results: Results, curves: Curves, cards: Sequence[EpisodeCard]
         modes={benchmark: results.modes(benchmark) for benchmark in results.benchmarks()},
         arm_tables=[*arms_tables(results), *seed_tables(results)],
         measure_tables=[*measure_tables(results), *calibration_tables(results)],
+        column_meanings=column_meanings(results),
         comparison_tables=comparison_tables(results),
         changed_panels=changed_panels(results),
         tool_tables=[*counterfactual_tables(results), *evidence_tables(results)],

@@ -37,6 +37,7 @@ class ArmScore(Score):
     tool_calls_mean: float = 0.0  # calls an episode
     tool_error_rate: float = 0.0  # share of calls that failed
     answered_rate: float = 1.0  # share of episodes that ended with an answer
+    accuracy_answered: float | None = None  # of those; None where there is none
     tokens_mean: float = 0.0  # sampled tokens an episode
     hit_rate: float | None = None  # share of looks that met the annotated evidence; None where nothing is annotated
     families: Mapping[str, Score] = field(default_factory=dict)

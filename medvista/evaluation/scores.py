@@ -8,7 +8,7 @@ import numpy as np
 
 from medvista.evaluation.measured import measured
 from medvista.evaluation.results import ArmScore, Comparison, Mode, Score
-from medvista.functional.calibration import answer_log_prob, calibration_summary
+from medvista.functional.calibration import abstention, answer_log_prob, calibration_summary
 from medvista.functional.episodes import correct, summarise
 from medvista.functional.slices import Slice, mean_with_interval, slices
 from medvista.functional.statistics import (
@@ -38,12 +38,14 @@ def arm_score(trajectories: Sequence[Trajectory], resamples: int = 2000, decode:
     groups = [sample.group_id for sample in samples]
     overall = mean_with_interval(right, groups, resamples=resamples)
     rates = summarise(trajectories)
+    answered = [trajectory.answer is not None for trajectory in trajectories]
     cuts = slices(right, samples, resamples=resamples)
     return ArmScore(
         n=overall.n,
         accuracy=overall.mean,
         ci95=(overall.low, overall.high),
         families=_families(trajectories, resamples),
+        accuracy_answered=abstention(answered, right).accuracy_when_answered,
         measures=measured(trajectories, scoring_for(samples[0].benchmark), resamples),
         slices={name: {label: _score(cut) for label, cut in labels.items()} for name, labels in cuts.items()},
         calibration=_calibration(trajectories, right, decode) if decode is not None else {},

@@ -105,6 +105,7 @@ def _score(arm: str, accuracy: Mapping[str, float], drop: float) -> ArmScore:
         tool_error_rate=0.012 if uses_tools else 0.0,
         hit_rate=0.91 if uses_tools else None,
         answered_rate=0.998,
+        accuracy_answered=0.9,
         tokens_mean=41.5,
         families=families,
         per_seed={},

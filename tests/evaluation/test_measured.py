@@ -1,10 +1,15 @@
 """Measures of finished episodes, and what several samples of a question are worth, by hand."""
 
+from dataclasses import replace
+
 import pytest
 
+from medvista.evaluation.measure_tables import calibration_tables, column_meanings
 from medvista.evaluation.measured import measured, measured_at_k
+from medvista.evaluation.results import Results
+from medvista.evaluation.scores import arm_score
 from medvista.metrics import scoring_for
-from medvista.types import Completion, FinalAnswer, Observation, Trajectory, Turn, VQASample
+from medvista.types import Completion, FinalAnswer, Observation, ParseError, Trajectory, Turn, VQASample
 
 
 def episode(number: int, answer: str, gold: str = "heart", kind: str = "open") -> Trajectory:
@@ -40,3 +45,22 @@ def test_samples_of_a_question_are_counted_together_in_any_order() -> None:
     )
     assert all(value.n == 2 for value in found.values())
     assert measured_at_k([], [1]) == {}
+
+
+def silent(number: int) -> Trajectory:
+    """An episode that ended without an answer."""
+    answered = episode(number, "heart")
+    said_nothing = replace(answered.turns[0], action=ParseError(message="neither a call nor an answer"))
+    return replace(answered, turns=(said_nothing,))
+
+
+def test_an_arm_that_abstains_is_told_by_how_much_it_answers_and_how_often_that_is_right() -> None:
+    score = arm_score([episode(0, "heart"), episode(1, "liver"), episode(2, "heart"), silent(3)])
+    assert (score.accuracy, score.answered_rate, score.accuracy_answered) == (0.5, 0.75, pytest.approx(2 / 3))
+    assert arm_score([silent(0)]).accuracy_answered is None
+    arms = {"sure": {"slake": {"greedy": arm_score([episode(0, "heart")])}}, "policy": {"slake": {"greedy": score}}}
+    results = Results(experiment="e", seeds=(0,), arms=arms)
+    (table,) = calibration_tables(results)
+    assert list(column_meanings(results))[-2:] == ["answered", "accuracy_answered"]
+    assert column_meanings(results)["open_recall"] == "share of the answer's words that are said"
+    assert (table.header, table.rows) == (("arm", "answered", "accuracy_answered"), (("policy", "0.750", "0.667"),))
