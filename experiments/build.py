@@ -21,8 +21,9 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from experiments.arms import ToolUse
 from experiments.config import ExperimentConfig
+from experiments.splits import Splits
 from experiments.toolboxes import find_tools, make_toolbox, step_threads
-from medvista.data.benchmarks import benchmark_name, read_benchmark
+from medvista.data.benchmarks import benchmark_name, has_split
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import phantom_samples
@@ -44,7 +45,8 @@ class Parts:
 
     config: ExperimentConfig
 
-    _splits: dict[tuple[str, Split], list[VQASample]] = field(default_factory=dict)  # read so far, whole
+    unread: dict[tuple[str, Split], str] = field(default_factory=dict)  # splits that there are, and why not here
+    _whole: dict[tuple[str, Split], list[VQASample]] = field(default_factory=dict)  # splits read so far
 
     @cached_property
     def device(self) -> torch.device:
@@ -53,6 +55,11 @@ class Parts:
         if fabric.device.type == "cuda":
             return torch.device("cuda", int(os.environ.get("LOCAL_RANK", fabric.device.index or 0)))
         return fabric.device
+
+    @cached_property
+    def splits(self) -> Splits:
+        """The splits of benchmarks, official or dealt out anew."""
+        return Splits(self.config.data, self.config.cache_dir / "fingerprints.json")
 
     @cached_property
     def benchmark(self) -> str:
@@ -107,21 +114,23 @@ class Parts:
         return seen
 
     def _seen(self, benchmark: str, split: Split) -> list[VQASample]:
-        """A whole split of a benchmark; nothing where it has no such split."""
-        if (benchmark, split) not in self._splits:
-            try:
-                found = self._samples(split, self.config.data.train_images, benchmark, limit=False)
-            except UserError:
-                found = []
-            self._splits[benchmark, split] = found
-        return self._splits[benchmark, split]
+        """A whole split of a benchmark; nothing where it has no such split, or its files cannot be read (`unread`)."""
+        if (benchmark, split) not in self._whole:
+            found: list[VQASample] = []
+            if benchmark == PHANTOM or self.config.data.resplit != "none" or has_split(benchmark, split):
+                try:
+                    found = self._samples(split, self.config.data.train_images, benchmark, limit=False)
+                except UserError as error:
+                    self.unread[benchmark, split] = str(error)
+            self._whole[benchmark, split] = found
+        return self._whole[benchmark, split]
 
     def _samples(self, split: Split, images: int, benchmark: str = "", *, limit: bool = True) -> list[VQASample]:
         data = self.config.data
         benchmark = benchmark or data.benchmark
         if benchmark == PHANTOM:
             return phantom_samples(split, images=images, families=data.families, seed=data.seed)
-        return read_benchmark(benchmark, data.root, split)[: data.limit or None if limit else None]
+        return self.splits.read(benchmark, split)[: data.limit or None if limit else None]
 
     @cached_property
     def tools(self) -> list[Tool]:

@@ -35,7 +35,10 @@ class DataConfig:
     validation_images: int = setting(48, help="phantom images, or questions of an official set, to validate on")
     test_images: int = setting(256, help="phantom images to test on; official test splits are whole")
     limit: int = setting(0, help="questions of each official split, for a trial; 0 takes all")
-    seed: int = 0  # of the phantoms; another seed gives other images in every split
+    resplit: Literal["none", "image", "patient"] = setting(
+        "none", help="deal all questions of a benchmark out anew, so that no two splits share an image, or a patient"
+    )
+    seed: int = 0  # of the phantoms and of data.resplit; another seed gives other images in every split
 
 
 @dataclass(kw_only=True)

@@ -19,7 +19,9 @@ from experiments.playing import Player
 from experiments.processes import join_processes, leave_processes
 from experiments.reporting import report
 from experiments.start_checks import warn_at_start
+from medvista.data.benchmarks import benchmark_name
 from medvista.data.leakage import LeakageReport
+from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.evaluation.results_file import write_results
 from medvista.rewards import RewardFunction
 
@@ -69,6 +71,7 @@ def _evaluate(parts: Parts, *, leads: bool, start: float) -> None:
     timing = {"eval_s": time.perf_counter() - began}
     if parts.endpoint is not None:
         notes.append(f"asked of the endpoint by this process: {parts.endpoint.cost_line()}")
+    notes += [*parts.splits.lines(), *_unread(parts)]
     if not leads:
         return
     stages = {name: arm.stage for name, arm in arms.items() if arm.stage is not None}
@@ -99,12 +102,25 @@ def _trainless(parts: Parts) -> list[str]:
     return [name for name in parts.test if wanted and not parts.train_of(name)]
 
 
+def _unread(parts: Parts) -> list[str]:
+    return [
+        f"The {split} questions of {benchmark_name(name)} cannot be read, so the fitted baselines and the leakage "
+        f"report do without: {reason}"
+        for (name, split), reason in parts.unread.items()
+    ]
+
+
 def _leakage(parts: Parts, notes: list[str]) -> LeakageReport:
     evaluation = parts.config.evaluation
     if not evaluation.leakage and not evaluation.clean_subset:
         return LeakageReport(overlaps=())
     leakage = find_leakage(parts)
     notes += leakage.lines()
+    if not leakage.overlaps and set(parts.test) != {PHANTOM}:
+        notes.append(
+            "Leakage was not looked for: no train or validation questions are at hand; evaluation.trained_on names "
+            "what the policy was trained on."
+        )
     if evaluation.clean_subset:
         asked = {name: len(samples) for name, samples in parts.test.items()}
         keep_clean(parts, leakage)

@@ -76,7 +76,8 @@ def _run_arms(parts: Parts, start: float) -> None:
         leakage=leakage.to_json() if leakage is not None else {},
     )
     write_results(config.output_dir / "results.json", results)
-    report(config, results, episodes, leakage.lines() if leakage is not None else ())
+    seen = leakage.lines() if leakage is not None else []
+    report(config, results, episodes, [*seen, *parts.splits.lines()])
 
 
 def check_inputs(parts: Parts) -> None:

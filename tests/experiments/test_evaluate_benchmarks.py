@@ -9,7 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from experiments.config import DataConfig
 from experiments.run import main
+from experiments.splits import Splits
+from medvista.data.benchmarks import SPLITS
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.results_file import read_results
 from medvista.policies import VLMPolicy
@@ -75,6 +78,44 @@ def test_a_set_of_ones_own_is_evaluated_and_its_leak_is_told(
     clean = read_results(tmp_path / "clean" / "results.json")
     assert {score.n for arm in clean.arms.values() for modes in arm.values() for score in modes.values()} == {2}
     assert "ward: asked 2 of 3 questions, the clean subset." in capsys.readouterr().out
+
+
+def test_questions_dealt_out_anew_share_no_image_and_that_is_told(
+    ward: Path, policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [*SMALL, f"policy.path={policy}", f"benchmarks=[{ward}]", f"cache_dir={tmp_path / 'cache'}"]
+    again = [*command, "data.resplit=image", "evaluation.arms=[majority,policy]"]
+    assert main([*again, f"output_dir={tmp_path / 'run'}"]) == 0
+    results = read_results(tmp_path / "run" / "results.json")
+    (overlap,) = results.leakage["overlaps"]
+    assert (overlap["identical_images"], overlap["similar_images"]) == (0, 0)
+    assert overlap["train_images"] + overlap["test_images"] == 6
+    said = "ward: all its questions were dealt out anew by image (data.seed=0): 4 / 0 / 2 to train / validation / test."
+    assert said in capsys.readouterr().out
+
+
+def test_files_of_ones_own_that_count_rows_alike_keep_their_questions_apart_when_dealt_out_anew(ward: Path) -> None:
+    header, *rows = (ward.parent / "questions.csv").read_text().splitlines(keepends=True)
+    for split in ("train", "test"):
+        own = "".join(row for row in rows if f",{split}," in row)
+        (ward.parent / f"{split}.csv").write_text(header + own)
+    text = ward.read_text().replace("questions: questions.csv", "questions: {train: train.csv, test: test.csv}")
+    ward.write_text(text.replace("split: split, ", ""))
+    splits = Splits(DataConfig(resplit="patient"), ward.parent / "prints.json")
+    ids = [sample.id for split in SPLITS for sample in splits.read(str(ward), split)]
+    assert sorted(ids) == ["test-0", "test-1", "test-2", "train-0", "train-1", "train-2"]
+
+
+def test_train_questions_that_cannot_be_read_are_told(
+    ward: Path, policy: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (ward.parent / "b.png").unlink()  # of train
+    command = [*SMALL, f"policy.path={policy}", f"benchmarks=[{ward}]", f"cache_dir={tmp_path / 'cache'}"]
+    assert main([*command, "evaluation.arms=[policy]", f"output_dir={tmp_path / 'run'}"]) == 0
+    printed = capsys.readouterr().out
+    assert "The train questions of ward cannot be read" in printed
+    assert "b.png is missing" in printed
+    assert "Leakage was not looked for" in printed
 
 
 def test_without_train_questions_the_fitted_baselines_are_left_out_and_that_is_told(
