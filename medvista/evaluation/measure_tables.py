@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from medvista.evaluation.results import ArmScore, Results
 from medvista.evaluation.tables import MISSING, Table, interval, percent
@@ -55,6 +55,7 @@ def calibration_tables(results: Results) -> list[Table]:
         lambda score: list(values(score)),
         cell,
         only=lambda score: bool(score.calibration) or score.answered_rate < 1,
+        order=(*_ANSWERED, *_CALIBRATION),  # which the first arm may lack some of: one that is never right has no auroc
     )
 
 
@@ -98,6 +99,7 @@ def _by_arm(
     names_of: Callable[[ArmScore], list[str]],
     cell: Callable[[ArmScore, str], str],
     only: Callable[[ArmScore], bool] = lambda _: True,
+    order: Sequence[str] = (),
 ) -> list[Table]:
     """One table for each benchmark and decoding mode, a row an arm; none where there is nothing to show."""
     tables = []
@@ -107,6 +109,7 @@ def _by_arm(
             names = list(dict.fromkeys(name for score in scores.values() for name in names_of(score)))
             if not names:
                 continue
+            names = [name for name in order if name in names] or names
             rows = tuple((arm, *(cell(score, name) for name in names)) for arm, score in scores.items())
             tables.append(Table(title=f"{benchmark}, {mode}: {title}", header=("arm", *names), rows=rows))
     return tables

@@ -64,3 +64,12 @@ def test_an_arm_that_abstains_is_told_by_how_much_it_answers_and_how_often_that_
     assert list(column_meanings(results))[-2:] == ["answered", "accuracy_answered"]
     assert column_meanings(results)["open_recall"] == "share of the answer's words that are said"
     assert (table.header, table.rows) == (("arm", "answered", "accuracy_answered"), (("policy", "0.750", "0.667"),))
+
+
+def test_the_columns_keep_their_order_where_the_first_arm_lacks_one() -> None:
+    never = replace(arm_score([episode(0, "liver")]), calibration={"ece": 0.4, "aurc": 1.0})
+    policy = replace(never, calibration={"ece": 0.1, "auroc": 0.9, "aurc": 0.2})
+    arms = {"never": {"slake": {"greedy": never}}, "policy": {"slake": {"greedy": policy}}}
+    (table,) = calibration_tables(Results(experiment="e", seeds=(0,), arms=arms))
+    assert table.header == ("arm", "answered", "accuracy_answered", "ece", "auroc", "aurc")
+    assert table.rows[0][-2:] == ("–", "1.000")
