@@ -16,7 +16,7 @@ import pytest
 from PIL import Image
 
 from medvista.evaluation.episode_cards import data_uri, episode_card
-from medvista.evaluation.report import Curves, write_report
+from medvista.evaluation.report import Curves, render_report, write_report
 from medvista.evaluation.results import Results
 from medvista.types import MedicalImage, Observation, Region, Trajectory
 
@@ -56,6 +56,13 @@ def parsed(page: str) -> Balance:
     parser = Balance()
     parser.feed(page)
     return parser
+
+
+def test_the_headline_shows_the_p_value_that_is_corrected_for_all_tests(results: Results) -> None:
+    first = replace(results.comparisons[0], p_value=0.016, p_holm=0.27)
+    assert "; p = 0.27, corrected<br>" in render_report(replace(results, comparisons=(first,)), {}, [])
+    alone = replace(first, p_holm=None)
+    assert "; p = 0.016<br>" in render_report(replace(results, comparisons=(alone,)), {}, [])
 
 
 def test_the_page_asks_for_nothing_outside_itself(page: str) -> None:
