@@ -11,9 +11,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 if "PYTEST_XDIST_WORKER" in os.environ:  # before torch is imported: processes side by side, not threads that wait
     os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+# A machine that is busy, or draws its first text, is slow; that is no fault of what is tested.
+settings.register_profile("medvista", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("medvista")
 
 if TYPE_CHECKING:  # the fixtures import what they need: most tests do without torch and transformers
     import lightning
