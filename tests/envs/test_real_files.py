@@ -12,6 +12,9 @@ from pydicom.data import get_testdata_file
 
 from medvista.data.trajectories import read_trajectories, write_trajectories
 from medvista.envs import MedicalVQAEnv, episode_picture
+from medvista.evaluation.report import write_report
+from medvista.evaluation.results import Results
+from medvista.evaluation.viewer import Source, write_viewer
 from medvista.imaging import read_image
 from medvista.imaging.dicom_file import read_dataset
 from medvista.tools import Toolbox
@@ -78,7 +81,11 @@ def test_nothing_that_identifies_a_patient_is_kept_shown_stored_or_logged(tmp_pa
             ("roi_statistics", {"bbox_2d": [0, 0, 9, 9]}),
         ]
         env, observations = play(tmp_path / "image.dcm", *calls)
-        write_trajectories(tmp_path / "out" / "episodes.jsonl", [env.trajectory])
+        episodes = tmp_path / "out" / "episodes.jsonl"
+        write_trajectories(episodes, [env.trajectory])
+        results = Results(experiment="test", seeds=(0,), arms={})
+        write_report(tmp_path / "out" / "report.html", results, {}, {"tools": [env.trajectory]})
+        write_viewer(tmp_path / "out" / "viewer", [Source(path=episodes, run="test", arm="tools", mode="")])
         (tmp_path / "cut.dcm").write_bytes((tmp_path / "image.dcm").read_bytes()[:-9000])
         with pytest.raises(ValueError) as error:
             read_image(tmp_path / "cut.dcm")
@@ -87,7 +94,7 @@ def test_nothing_that_identifies_a_patient_is_kept_shown_stored_or_logged(tmp_pa
     written = [path.read_bytes().decode("latin-1") for path in (tmp_path / "out").rglob("*") if path.is_file()]
     said = [*written, caplog.text, repr(env.trajectory), repr(image), str(error.value)]
     said += [str(warning.message) for warning in warned] + [observation.text for observation in observations]
-    assert len(written) >= 3  # the episodes, the overview and the zoom
+    assert len(written) >= 8  # the episodes, the overview, the zoom, the report, the viewer's page and what it loads
     assert not set(IDENTIFYING) - {"SeriesInstanceUID"} & set(read_dataset(tmp_path / "image.dcm").dir())
     assert not [secret for secret in secrets for text in said if secret in text]
 
