@@ -119,7 +119,7 @@ def validate_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) 
 
     Args:
         arguments: what the model wrote.
-        schema: an object schema as `arguments_schema` makes it.
+        schema: an object schema as `arguments_schema` makes it, or one from elsewhere.
 
     Raises:
         ArgumentError: an argument is unknown, missing or of the wrong kind.
@@ -128,12 +128,12 @@ def validate_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) 
     known = ", ".join(properties) or "none"
     open_ended = bool(schema.get("additionalProperties"))  # only a schema from elsewhere is
     for name in arguments:
-        if name not in properties and not open_ended:
+        if name not in properties and name not in required and not open_ended:
             raise ArgumentError(f"Unknown argument {name[:40]!r}; the arguments are: {known}.")
     given = {name: value for name, value in arguments.items() if value is not None or name in required}
     missing = [name for name in required if name not in given]
     if missing:
-        raise ArgumentError(f"The argument {missing[0]!r} is missing{_meaning(properties[missing[0]])}.")
+        raise ArgumentError(f"The argument {missing[0]!r} is missing{_meaning(properties.get(missing[0], {}))}.")
     return {name: _check(value, properties.get(name, {}), name) for name, value in given.items()}
 
 
@@ -144,6 +144,15 @@ def _meaning(schema: Mapping[str, Any]) -> str:
 
 
 def _check(value: Any, schema: Mapping[str, Any], where: str) -> Any:
+    read = _read(value, schema, where)
+    options = schema.get("enum")
+    if options and read not in options:
+        raise ArgumentError(f"{where} has to be one of {', '.join(map(str, options))}, got {_shown(value)}.")
+    return read
+
+
+def _read(value: Any, schema: Mapping[str, Any], where: str) -> Any:
+    """The value in the schema's type."""
     kind = schema.get("type")
     if kind == "array":
         return _check_array(value, schema, where)
@@ -152,7 +161,7 @@ def _check(value: Any, schema: Mapping[str, Any], where: str) -> Any:
     if kind == "boolean":
         return _check_boolean(value, where)
     if kind == "string":
-        return _check_string(value, schema, where)
+        return _check_string(value, where)
     return value  # a schema from elsewhere may say nothing about the type
 
 
@@ -191,12 +200,9 @@ def _check_boolean(value: Any, where: str) -> bool:
     return read
 
 
-def _check_string(value: Any, schema: Mapping[str, Any], where: str) -> str:
+def _check_string(value: Any, where: str) -> str:
     if not isinstance(value, str):
         raise ArgumentError(f"{where} has to be a string, got {_shown(value)}.")
-    options = schema.get("enum")
-    if options and value not in options:
-        raise ArgumentError(f"{where} has to be one of {', '.join(options)}, got {_shown(value)}.")
     return value
 
 

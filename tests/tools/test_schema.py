@@ -142,6 +142,18 @@ def test_a_wrong_argument_is_named_with_what_is_wrong(written, said):
         validate_arguments(written, SCHEMA)
 
 
+def test_a_schema_from_elsewhere_may_lack_parts_and_limit_values_of_any_type():
+    said = {"properties": {"size": {"type": "integer", "enum": [1, 2]}, "mode": {"enum": ["a", 3]}}, "required": ["z"]}
+    assert validate_arguments({"size": "2", "mode": 3, "z": 0}, said) == {"size": 2, "mode": 3, "z": 0}
+    for written, why in (
+        ({"z": 0, "size": 3}, "size has to be one of 1, 2, got 3"),
+        ({"z": 0, "mode": "b"}, 'mode has to be one of a, 3, got "b"'),
+        ({}, "'z' is missing"),
+    ):
+        with pytest.raises(ArgumentError, match=why):
+            validate_arguments(written, said)
+
+
 anything = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=2),
