@@ -229,8 +229,8 @@ def _described(text: str) -> str:
 
 
 def _safe_name(name: str) -> str:
-    """The name with nothing in it but what every model's form of calls allows."""
-    return re.sub(r"[^A-Za-z0-9_.-]", "_", name)[:64] or "tool"
+    """The name with nothing in it but what OpenAI's form of functions allows; a server's may have dots and slashes."""
+    return re.sub(r"[^A-Za-z0-9_-]", "_", name)[:64] or "tool"
 
 
 def _free(name: str, taken: Collection[str]) -> str:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import copyreg
 import importlib
 import inspect
+import re
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from medvista.tools.schema import ArgumentError, arguments_schema, first_paragraph
 from medvista.types import MedicalImage, ToolResult
+
+_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")  # of functions in OpenAI's form
 
 
 class Tool:
@@ -19,9 +22,12 @@ class Tool:
     Args:
         function: a function, or an object with ``__call__``, whose first parameter is the images of the episode (the
             sample's own first, then what tools returned). It never sees answers or annotated regions.
-        name: what the model calls it.
+        name: what the model calls it: at most 64 letters, digits, ``_`` and ``-``.
         description: what it says it does, instead of the docstring.
         parameters: JSON schema of its arguments, instead of the type hints: for tools that come from elsewhere.
+
+    Raises:
+        ValueError: the name has another form.
     """
 
     def __init__(
@@ -35,9 +41,14 @@ class Tool:
         body = function if inspect.isfunction(function) else type(function).__call__
         self.function = function
         self.name = name or str(getattr(function, "__name__", type(function).__name__.lower()))
+        if not _NAME.fullmatch(self.name):
+            raise ValueError(f"A tool's name is at most 64 letters, digits, _ and -, got {self.name!r}.")
         documentation = inspect.getdoc(function) or inspect.getdoc(body) or ""
         self.description = first_paragraph(documentation) if description is None else description
-        self.parameters = arguments_schema(body, documentation) if parameters is None else parameters
+        if parameters is None:
+            parameters = arguments_schema(body, documentation)
+        # One from elsewhere may lack these where there are no arguments.
+        self.parameters: Mapping[str, Any] = {"type": "object", "properties": {}, **parameters}
 
     def __call__(self, images: Sequence[MedicalImage], /, **arguments: Any) -> ToolResult:
         """Run the tool on validated arguments; one of a schema from elsewhere may be called ``images``, too."""

@@ -16,7 +16,7 @@ pytest.importorskip("mcp")
 
 from medvista.envs import MedicalVQAEnv
 from medvista.errors import UserError
-from medvista.integrations.mcp_client import mcp_tools, tool_parameters
+from medvista.integrations.mcp_client import _safe_name, mcp_tools, tool_parameters
 from medvista.integrations.mcp_connection import MCPConnection
 from medvista.parsing import format_action
 from medvista.settings import MCPServerConfig
@@ -258,6 +258,13 @@ def test_a_program_is_ended_with_its_connection():
     process = int(answer.content[0].text.split()[-1])
     remote.close()
     assert not _alive(process)
+
+
+@pytest.mark.parametrize(
+    ("name", "ours"), [("atlas.find/by-id", "atlas_find_by-id"), ("x" * 80, "x" * 64), ("", "tool")]
+)
+def test_a_name_takes_the_form_of_openais_functions(name, ours):
+    assert _safe_name(name) == ours
 
 
 def test_a_schema_without_the_usual_parts_is_one_without_arguments():

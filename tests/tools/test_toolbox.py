@@ -167,6 +167,12 @@ def test_a_registered_tool_is_found_by_name_and_cannot_be_replaced():
         register_tool(Tool(count.function, name="zoom"))
 
 
+@pytest.mark.parametrize("name", ["look up", "atlas.find", "<answer>", "röntgen", "x" * 65, "zoom\n"])
+def test_a_name_that_openais_form_refuses_is_a_programmers_error(name):
+    with pytest.raises(ValueError, match="at most 64 letters, digits"):
+        Tool(count.function, name=name)
+
+
 def test_a_tool_may_bring_its_schema_instead_of_type_hints():
     parameters = {"type": "object", "properties": {"word": {"type": "string"}}, "required": ["word"]}
     echo = Tool(
@@ -179,3 +185,6 @@ def test_a_tool_may_bring_its_schema_instead_of_type_hints():
     assert echo.schema == {"type": "function", "function": function}
     assert Toolbox([echo]).run(call("echo", word="hm"), IMAGES).text == "hm"
     assert "'word' is missing" in Toolbox([echo]).run(call("echo"), IMAGES).error.message
+    silent = Tool(lambda images: ToolResult(text="hm"), name="silent", description="Say hm.", parameters={})
+    assert silent.schema["function"]["parameters"] == {"type": "object", "properties": {}}
+    assert Toolbox([silent]).run(call("silent"), IMAGES).text == "hm"
