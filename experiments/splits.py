@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 from experiments.config import DataConfig
 from medvista.data.benchmarks import SPLITS, benchmark_name, has_split, read_benchmark
@@ -54,7 +55,7 @@ class Splits:
         ]
         if len({sample.id for sample in official}) < len(official):  # ids that count the rows of each split's file
             official = [replace(sample, id=f"{sample.split}-{sample.id}") for sample in official]
-        by = "patient" if self.data.resplit == "patient" else "image"
+        by: Literal["image", "patient"] = "patient" if self.data.resplit == "patient" else "image"
         return resplit(official, by=by, seed=self.data.seed, cache=self.cache)
 
 
