@@ -9,7 +9,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
 
 import numpy as np
 from tqdm import tqdm
@@ -28,6 +28,7 @@ from medvista.evaluation.overview import format_tables, headline_tables
 from medvista.evaluation.report import write_report
 from medvista.evaluation.results import ArmScore, Comparison, Mode, Results
 from medvista.evaluation.results_file import write_results
+from medvista.evaluation.scores import tool_use
 from medvista.functional.statistics import (
     bootstrap_ci,
     hierarchical_bootstrap_difference,
@@ -66,7 +67,7 @@ def run_claim(config: ExperimentConfig) -> None:
         bar.update(len(parts) - len(missing))
         for _ in pool.map(_run_part, missing):
             bar.update()
-    results = claim_results(config, parts)
+    results = with_tool_use(claim_results(config, parts), config, parts)
     write_results(config.output_dir / "results.json", replace(results, timing={"total_s": time.perf_counter() - start}))
     write_report(
         config.output_dir / "report.html",
@@ -158,6 +159,28 @@ def _pooled(runs: Sequence[Outcomes], seeds: Sequence[int]) -> ArmScore:
         ci95=(interval.low, interval.high),
         per_seed={str(seed): float(row.mean()) for seed, row in zip(seeds, correct_SN, strict=True)},
     )
+
+
+def with_tool_use(results: Results, config: ExperimentConfig, parts: Sequence[Part]) -> Results:
+    """Adds how each arm used its tools, on the questions that accuracy is pooled over."""
+    looks = families_that_need_a_look(config.data.families)
+    played: dict[str, dict[str, list[Path]]] = {}
+    for part in parts:
+        for arm in part.arms:
+            for mode in config.evaluation.modes:
+                path = trajectories_path(part.folder, BENCHMARK, arm, cast(Mode, mode))
+                played.setdefault(_name(arm, part.teacher), {}).setdefault(mode, []).append(path)
+    arms = {
+        arm: {BENCHMARK: {mode: replace(score, **_use(played[arm][mode], looks)) for mode, score in modes.items()}}
+        for arm, benchmarks in results.arms.items()
+        for modes in benchmarks.values()
+    }
+    return replace(results, arms=arms)
+
+
+def _use(paths: Sequence[Path], looks: Sequence[str]) -> dict[str, Any]:
+    episodes = (episode for path in paths for episode in read_trajectories(path, pixels=False))
+    return tool_use(episode for episode in episodes if episode.sample.metadata["family"] in looks)
 
 
 def _comparisons(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
 import numpy as np
 
@@ -37,7 +37,6 @@ def arm_score(trajectories: Sequence[Trajectory], resamples: int = 2000, decode:
     right = np.array([correct(trajectory) for trajectory in trajectories], dtype=float)
     groups = [sample.group_id for sample in samples]
     overall = mean_with_interval(right, groups, resamples=resamples)
-    rates = summarise(trajectories)
     answered = [trajectory.answer is not None for trajectory in trajectories]
     cuts = slices(right, samples, resamples=resamples)
     return ArmScore(
@@ -49,8 +48,14 @@ def arm_score(trajectories: Sequence[Trajectory], resamples: int = 2000, decode:
         measures=measured(trajectories, scoring_for(samples[0].benchmark), resamples),
         slices={name: {label: _score(cut) for label, cut in labels.items()} for name, labels in cuts.items()},
         calibration=_calibration(trajectories, right, decode) if decode is not None else {},
-        **{name: rates[name] for name in _USE if name in rates},  # type: ignore[arg-type]
+        **tool_use(trajectories),  # type: ignore[arg-type]
     )
+
+
+def tool_use(trajectories: Iterable[Trajectory]) -> dict[str, float]:
+    """How often tools were called, failed and met the evidence, under the names that `ArmScore` has for it."""
+    rates = summarise(trajectories)
+    return {name: rates[name] for name in _USE if name in rates}
 
 
 def compare(

@@ -10,6 +10,8 @@ from experiments.claim import claim_parts, claim_results, run_claim
 from experiments.cli import load_config
 from experiments.config import ExperimentConfig
 from experiments.outcomes import Outcomes, read_outcomes, write_outcomes
+from experiments.playing import trajectories_path
+from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.results import Comparison, Results
 from medvista.evaluation.results_file import read_results
 
@@ -129,7 +131,19 @@ def test_a_claim_runs_its_parts_and_shows_curves_and_episodes(tmp_path: Path) ->
     run_claim(config)
     written = read_results(tmp_path / "claim" / "results.json")
     assert set(written.arms) == {"direct", "sft / clean", "sft / faulty", "sft_rl / clean", "sft_rl / faulty"}
-    assert written.arms["sft_rl / faulty"]["phantom"]["greedy"].n == 2 * 2 * 4  # seeds, families, images
+    pooled = written.arms["sft_rl / faulty"]["phantom"]["greedy"]
+    assert pooled.n == 2 * 2 * 4  # seeds, families, images
+    played = [
+        episode
+        for seed in (0, 1)
+        for episode in read_trajectories(
+            trajectories_path(config.output_dir / f"faulty/seed-{seed}", "phantom", "sft_rl", "greedy")
+        )
+        if episode.sample.metadata["family"] in ("attribute", "yes_no")
+    ]
+    assert len(played) == pooled.n
+    assert pooled.tokens_mean == pytest.approx(sum(sum(episode.stream.loss_mask) for episode in played) / pooled.n)
+    assert pooled.tool_calls_mean == pytest.approx(sum(len(episode.tool_turns) for episode in played) / pooled.n)
     page = (tmp_path / "claim" / "report.html").read_text()
     assert "sft_rl / faulty" in page
     assert "<svg" in page
