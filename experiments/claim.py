@@ -36,6 +36,7 @@ from medvista.functional.statistics import (
 )
 from medvista.types import Trajectory
 
+_EQUAL_BUDGET = ("sft_longer", "sft_rejection", "direct_rl")  # what RL has to be better than, so compared first
 _WITHOUT_TEACHER = ("direct", "direct_rl", "tools_untrained")  # the same for every teacher, so run once a seed
 
 
@@ -183,6 +184,10 @@ def _use(paths: Sequence[Path], looks: Sequence[str]) -> dict[str, Any]:
     return tool_use(episode for episode in episodes if episode.sample.metadata["family"] in looks)
 
 
+def _rank(arm: str) -> int:
+    return _EQUAL_BUDGET.index(arm) if arm in _EQUAL_BUDGET else len(_EQUAL_BUDGET)
+
+
 def _comparisons(
     config: ExperimentConfig, claim: ClaimConfig, outcomes: dict[tuple[str, str, str], list[Outcomes]]
 ) -> list[Comparison]:
@@ -190,9 +195,9 @@ def _comparisons(
     first, looks = next(iter(claim.teachers)), families_that_need_a_look(config.data.families)
     found = []
     for mode in config.evaluation.modes:
-        for teacher in claim.teachers:
-            ours = outcomes[teacher, "sft_rl", mode]
-            for arm in (a for a in config.arms if a != "sft_rl"):
+        for arm in sorted((a for a in config.arms if a != "sft_rl"), key=_rank):
+            for teacher in claim.teachers:
+                ours = outcomes[teacher, "sft_rl", mode]
                 theirs = outcomes[first if arm in _WITHOUT_TEACHER else teacher, arm, mode]
                 found.append(_comparison(ours, theirs, (teacher, arm, mode), looks))
     return holm_corrected(found)

@@ -155,14 +155,25 @@ def _percent_grid(top: float, bottom: float) -> Markup:
 
 
 def _forest_row(label: str, estimates: Sequence[Estimate], middle: float) -> Markup:
-    shown = label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"  # in full in the marks' titles
-    parts = [_text(LABEL_WIDTH - 10, middle + 4, shown, "label end")]
+    parts = [_text(LABEL_WIDTH - 10, middle + 4, _shortened(label), "label end")]
     for index, estimate in enumerate(estimates):
         y = middle + 11 * (index - (len(estimates) - 1) / 2)
         parts.append(_mark(label, estimate, y))
         if index == 0:
             parts.append(_text(FOREST_WIDTH, middle + 4, f"{100 * estimate.value:.1f}", "value end"))
     return Markup("").join(parts)
+
+
+def _shortened(label: str) -> str:
+    """A label that fits beside the plot; the marks' titles have it in full.
+
+    >>> _shortened("sft_rejection / faulty"), _shortened("sft_rl / clean")
+    ('sft_reje… / faulty', 'sft_rl / clean')
+    """
+    if len(label) <= _LONGEST_LABEL:
+        return label
+    end = _LONGEST_LABEL // 2  # arms of a claim differ in their last word, the teacher
+    return label[: _LONGEST_LABEL - 1 - end] + "…" + label[-end:]
 
 
 def _mark(label: str, estimate: Estimate, y: float) -> Markup:
