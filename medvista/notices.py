@@ -1,7 +1,7 @@
 """What was altered, left out or guessed between a file and a number: counted, and said once.
 
-Whoever changes what a person gave (composites a transparent picture, leaves a slice out, skips a question that cannot be
-read) calls `notice`. The first occurrence of each kind is logged as a warning; a run writes all of them, with counts, into
+Whoever changes what a person gave (composites a transparent picture, leaves a slice out, skips an unreadable question)
+calls `notice`. The first occurrence of each kind is logged as a warning; a run writes all of them, with counts, into
 its results and its report.
 """
 
