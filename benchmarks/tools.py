@@ -133,7 +133,7 @@ def tiny_sam(folder: Path) -> Path:
 
 def calls_per_second(executor: Executor, checkpoint: Path, *, max_batch: int, calls: int) -> float:
     """Calls of the segmenter that many callers get answered a second, each on an image of its own."""
-    from medvista.tools.segment import build_segment
+    from medvista.tools.builtin.segment import build_segment
 
     options = SegmentConfig(backend="sam", checkpoint=str(checkpoint), device="cpu", cached_images=1)
     segment = build_segment(**_fields(options), max_batch=max_batch, max_wait_ms=20.0 if max_batch > 1 else 0.0)

@@ -1,37 +1,8 @@
-"""One experiment, from data to report: ``python -m experiments.run [experiment=NAME] [key=value ...]``."""
-
-from __future__ import annotations
+"""``python -m experiments.run`` from a clone: the command ``medvista run``."""
 
 import sys
-from collections.abc import Sequence
 
-from experiments import cli
-from experiments.config import ExperimentConfig
-from experiments.folder import check
-
-
-def run(config: ExperimentConfig) -> None:
-    """Run an experiment; everything it leaves behind is under ``config.output_dir``."""
-    check(config)
-    # Imported here, since torch takes seconds that --help and a misspelt key should not cost.
-    if config.task == "evaluate":
-        from experiments.evaluate_policy import run_evaluation
-
-        run_evaluation(config)
-    elif config.claim is not None:
-        from experiments.claim import run_claim
-
-        run_claim(config)
-    else:
-        from experiments.pipeline import run_arms
-
-        run_arms(config)
-
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point; returns the exit code."""
-    return cli.main(run, argv)
-
+from medvista.app.commands.run import main
 
 if __name__ == "__main__":
     sys.exit(main())

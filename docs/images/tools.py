@@ -10,7 +10,7 @@ import os
 import sys
 from pathlib import Path
 
-from experiments.tools import run
+from medvista.app.commands.tools import run
 
 FOLDER = Path(__file__).parent / "tools"
 

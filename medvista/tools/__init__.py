@@ -1,8 +1,10 @@
 """Tools a policy may call on the images of its episode."""
 
 from medvista.tools.base import Tool, pick_image, tool
-from medvista.tools.counterfactuals import BlankResults, Donor, ShuffledResults
-from medvista.tools.random_regions import SUBSTITUTED, RandomRegions
+from medvista.tools.builtin.window import window
+from medvista.tools.builtin.zoom import zoom
+from medvista.tools.controls.random_regions import SUBSTITUTED, RandomRegions
+from medvista.tools.controls.substituted_results import BlankResults, Donor, ShuffledResults
 from medvista.tools.registry import (
     absent_tools,
     available_tools,
@@ -13,8 +15,6 @@ from medvista.tools.registry import (
 )
 from medvista.tools.schema import ArgumentError, Bounds, Items
 from medvista.tools.toolbox import Toolbox
-from medvista.tools.window import window
-from medvista.tools.zoom import zoom
 
 __all__ = [
     "SUBSTITUTED",

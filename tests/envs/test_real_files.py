@@ -12,8 +12,8 @@ from pydicom.data import get_testdata_file
 
 from medvista.data.trajectories import read_trajectories, write_trajectories
 from medvista.envs import MedicalVQAEnv, episode_picture
-from medvista.evaluation.report import write_report
-from medvista.evaluation.results import Results
+from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.page.report import write_report
 from medvista.evaluation.viewer import Source, write_viewer
 from medvista.imaging import read_image
 from medvista.imaging.dicom_file import read_dataset

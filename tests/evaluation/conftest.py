@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from medvista.data.phantoms import Phantom, draw_phantom
-from medvista.evaluation.report import Curves
-from medvista.evaluation.results import ArmScore, Comparison, Interval, Results, Score
+from medvista.evaluation.numbers.results import ArmScore, Comparison, Interval, Results, Score
+from medvista.evaluation.page.report import Curves
 from medvista.imaging import box_to_model, crop, fit
 from medvista.types import (
     Action,

@@ -7,7 +7,7 @@ import pytest
 
 from medvista.data.slake import read_slake
 from medvista.errors import UserError
-from medvista.evaluation.baselines import MajorityAnswer, QuestionLookup
+from medvista.evaluation.playing.guessers import MajorityAnswer, QuestionLookup
 from medvista.functional.text import exact_match
 from medvista.types import VQASample
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from medvista.evaluation.charts import (
+from medvista.evaluation.page.charts import (
     FOREST_WIDTH,
     LABEL_WIDTH,
     VALUE_WIDTH,

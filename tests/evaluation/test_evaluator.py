@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from medvista.data.trajectories import read_trajectories
-from medvista.evaluation.episode_log import EpisodeLog
-from medvista.evaluation.evaluator import play_questions
-from medvista.evaluation.shard import Shard
+from medvista.evaluation.playing.episode_log import EpisodeLog
+from medvista.evaluation.playing.evaluator import play_questions
+from medvista.evaluation.playing.shard import Shard
 from medvista.parsing import format_action
 from medvista.policies import SamplingParams, ScriptedPolicy
 from medvista.rollout import RolloutCollector

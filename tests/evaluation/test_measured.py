@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from medvista.evaluation.measure_tables import calibration_tables, column_meanings
-from medvista.evaluation.measured import measured, measured_at_k
-from medvista.evaluation.results import Results
-from medvista.evaluation.scores import arm_score
+from medvista.evaluation.numbers.arm_scores import arm_score
+from medvista.evaluation.numbers.benchmark_measures import measured, measured_at_k
+from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.tables.measure_tables import calibration_tables, column_meanings
 from medvista.metrics import scoring_for
 from medvista.types import Completion, FinalAnswer, Observation, ParseError, Trajectory, Turn, VQASample
 

@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from medvista.evaluation.episode_cards import data_uri, episode_card
-from medvista.evaluation.report import Curves, render_report, write_report
-from medvista.evaluation.results import Results
+from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.page.episode_cards import data_uri, episode_card
+from medvista.evaluation.page.report import Curves, render_report, write_report
 from medvista.types import MedicalImage, Observation, Region, Trajectory
 
 Episodes = dict[str, list[Trajectory]]

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import pytest
 
-from medvista.evaluation.report import render_report
-from medvista.evaluation.report_sections import changed_panels, leakage_tables, slice_panels
-from medvista.evaluation.results import Counterfactual, Effect, Results, Score
+from medvista.evaluation.numbers.results import Counterfactual, Effect, Results, Score
+from medvista.evaluation.page.report import render_report
+from medvista.evaluation.page.sections import changed_panels, leakage_tables, slice_panels
 
 OVERLAP = {
     "test": "vqa_rad",

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from medvista.errors import UserError
-from medvista.evaluation.results import Results
-from medvista.evaluation.results_file import read_results, write_results
+from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.numbers.results_file import read_results, write_results
 
 
 def test_results_come_back_as_they_were(results: Results, tmp_path: Path) -> None:

@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from medvista.evaluation.results import Results
-from medvista.evaluation.tables import format_arms_markdown, format_arms_table, format_comparisons_table, seed_tables
+from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.tables.arm_tables import (
+    format_arms_markdown,
+    format_arms_table,
+    format_comparisons_table,
+    seed_tables,
+)
 
 
 def test_the_terminal_table_has_a_row_for_every_arm_in_both_modes(results: Results) -> None:

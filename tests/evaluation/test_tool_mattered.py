@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from medvista.evaluation.counterfactuals import counterfactual, donors, effect, recorded_turns, shown_a_result
-from medvista.evaluation.evidence import evidence_found, mask_hit, random_hit_rate, source_size
+from medvista.evaluation.numbers.counterfactuals import counterfactual, donors, effect, recorded_turns, shown_a_result
+from medvista.evaluation.numbers.evidence import evidence_found, mask_hit, random_hit_rate, source_size
 from medvista.policies import ChatRenderer, SamplingParams, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rollout import RolloutCollector
 from medvista.tools import SUBSTITUTED, BlankResults, Toolbox

@@ -17,11 +17,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from experiments.view import main
+from medvista.app.commands.view import main
 from medvista.data.trajectories import read_trajectories_with_files, write_trajectories
 from medvista.errors import UserError
-from medvista.evaluation.results import Results
-from medvista.evaluation.results_file import write_results
+from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.numbers.results_file import write_results
 from medvista.evaluation.viewer import find_sources, write_viewer, writer
 from medvista.evaluation.viewer.images import ImageFolder
 from medvista.types import Trajectory

@@ -11,8 +11,8 @@ import pytest
 
 from benchmarks.chromium import Page, find_chromium, open_chromium
 from medvista.data.trajectories import write_trajectories
-from medvista.evaluation.results import Results
-from medvista.evaluation.results_file import write_results
+from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.numbers.results_file import write_results
 from medvista.evaluation.viewer import find_sources, write_viewer
 from medvista.types import FinalAnswer, Trajectory
 

@@ -7,9 +7,9 @@ import pytest
 
 pytest.importorskip("mcp")
 
-from experiments.build import Parts
-from experiments.composition import compose
-from experiments.config import ExperimentConfig
+from medvista.app.build import Parts
+from medvista.app.config.composition import compose
+from medvista.app.config.schema import ExperimentConfig
 from medvista.errors import UserError
 
 ODD_SERVER = Path(__file__).with_name("odd_server.py")

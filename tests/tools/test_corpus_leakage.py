@@ -7,7 +7,7 @@ import logging
 import pytest
 
 from medvista.tools.retrieval import Passage, check_corpus, read_corpus
-from medvista.tools.retrieval.leakage import warn_of_leakage
+from medvista.tools.retrieval.corpus_leakage import warn_of_leakage
 from medvista.types import VQASample
 
 

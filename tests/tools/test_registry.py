@@ -119,7 +119,7 @@ def _register(registry, name):
 
 
 def test_a_tool_has_the_name_it_is_registered_by():
-    registry = ToolRegistry([SuiteEntry(name="magnify", target="medvista.tools.zoom:zoom")])
+    registry = ToolRegistry([SuiteEntry(name="magnify", target="medvista.tools.builtin.zoom:zoom")])
     with pytest.raises(UserError, match="registered as 'magnify' calls itself 'zoom'"):
         registry.find_tool("magnify")
 

@@ -11,8 +11,8 @@ import pytest
 from medvista.errors import UserError
 from medvista.settings import RetrieveConfig
 from medvista.tools import Toolbox, find_tool
+from medvista.tools.builtin.retrieve import Retrieve
 from medvista.tools.retrieval import read_corpus
-from medvista.tools.retrieve import Retrieve
 from medvista.types import ToolCall
 
 pytest.importorskip("bm25s", reason="pip install medvista[tools]")

@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, TypeAlias
 
 from medvista.data.json_fields import plain
-from medvista.evaluation.episode_cards import UriOf, answered_right, episode_card
+from medvista.evaluation.page.episode_cards import UriOf, answered_right, episode_card
 from medvista.evaluation.viewer.sources import Source
 from medvista.types import ToolCall, Trajectory
 

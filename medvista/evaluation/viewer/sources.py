@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medvista.errors import UserError
-from medvista.evaluation.results import MODES, Results
-from medvista.evaluation.results_file import read_results
+from medvista.evaluation.numbers.results import MODES, Results
+from medvista.evaluation.numbers.results_file import read_results
 
 _ENDING = re.compile(r"\.jsonl(\.rank\d+)?$")  # while an evaluation runs, each process has a file of its own
 

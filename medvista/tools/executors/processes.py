@@ -19,9 +19,9 @@ from medvista.tools.executors.answering import Reply
 from medvista.tools.executors.base import CallError
 from medvista.tools.executors.channel import Channel
 from medvista.tools.executors.packing import pack, unpack
-from medvista.tools.executors.pool import WorkerDiedError
-from medvista.tools.executors.pooled import START_TIMEOUT_S, PooledExecutor, pickled
+from medvista.tools.executors.pool_executor import START_TIMEOUT_S, PooledExecutor, pickled
 from medvista.tools.executors.shared_arrays import SharedArray, read_array
+from medvista.tools.executors.worker_pool import WorkerDiedError
 from medvista.tools.executors.worker_process import READY, serve
 from medvista.tools.per_array import PerArray
 from medvista.types import ToolErrorType
@@ -74,7 +74,7 @@ def _copy(limits: ToolLimits, per_tool: Mapping[str, ToolLimits], start_timeout_
 
 
 class _ProcessWorker:
-    """A process that serves one tool; see `medvista.tools.executors.pool.Worker`."""
+    """A process that serves one tool; see `medvista.tools.executors.worker_pool.Worker`."""
 
     def __init__(
         self,

@@ -18,8 +18,8 @@ from medvista.tools.executors.answering import Reply, answer, could_not_load, lo
 from medvista.tools.executors.base import CallError
 from medvista.tools.executors.memory import limit_memory
 from medvista.tools.executors.packing import pack, unpack
-from medvista.tools.executors.pool import WorkerDiedError
-from medvista.tools.executors.pooled import START_TIMEOUT_S, PooledExecutor, pickled
+from medvista.tools.executors.pool_executor import START_TIMEOUT_S, PooledExecutor, pickled
+from medvista.tools.executors.worker_pool import WorkerDiedError
 from medvista.tools.per_array import PerArray
 from medvista.types import ToolErrorType
 
@@ -135,7 +135,7 @@ class _Standby:
 
 
 class _RayWorker:
-    """An actor that serves one tool; see `medvista.tools.executors.pool.Worker`."""
+    """An actor that serves one tool; see `medvista.tools.executors.worker_pool.Worker`."""
 
     alive = True  # an actor that has died says so when it is called
 

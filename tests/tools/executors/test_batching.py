@@ -11,7 +11,7 @@ from medvista.tools import Tool
 from medvista.tools.batching import BatchedTool, LoadedTool, ToolRequest
 from medvista.tools.executors import CallError
 from medvista.tools.executors.answering import answer, load
-from medvista.tools.executors.pool import ToolPool, WorkerDiedError
+from medvista.tools.executors.worker_pool import ToolPool, WorkerDiedError
 from medvista.tools.schema import ArgumentError
 from medvista.types import ToolErrorType, ToolResult
 

@@ -1,0 +1,37 @@
+"""One experiment, from data to report: ``python -m experiments.run [experiment=NAME] [key=value ...]``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+
+from medvista.app.config import command_line
+from medvista.app.config.schema import ExperimentConfig
+from medvista.app.run_folder import check
+
+
+def run(config: ExperimentConfig) -> None:
+    """Run an experiment; everything it leaves behind is under ``config.output_dir``."""
+    check(config)
+    # Imported here, since torch takes seconds that --help and a misspelt key should not cost.
+    if config.task == "evaluate":
+        from medvista.app.evaluate_policy import run_evaluation
+
+        run_evaluation(config)
+    elif config.claim is not None:
+        from medvista.app.claim import run_claim
+
+        run_claim(config)
+    else:
+        from medvista.app.train_and_compare import run_arms
+
+        run_arms(config)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    return command_line.main(run, argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

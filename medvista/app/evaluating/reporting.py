@@ -1,0 +1,80 @@
+"""What a run shows a person at its end: the report and the tables in the terminal."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+from medvista.app.config.schema import ExperimentConfig
+from medvista.app.evaluating.playing import Episodes, trajectories_path
+from medvista.data.trajectories import read_trajectories
+from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.page.report import write_report
+from medvista.evaluation.tables.overview import format_tables, headline_tables, main_tables
+from medvista.functional.episodes import correct
+from medvista.types import Trajectory
+
+Curves = dict[str, dict[str, list[tuple[int, float]]]]  # stage -> metric -> (step, value)
+
+_PRETRAINED = (
+    "The nano model was pre-trained on single phantom views, without episodes or tools: its vision tower on a label "
+    "for every visual token, then all of it on captions (where the nodule is, its kind on a crop, whether that is the "
+    "kind a prompt names, the material of the mass). It has learned to see, not to act. Every arm starts from it."
+)
+_TESTED_ONCE = "The test split was evaluated once, after all training; validation episodes are other images."
+
+
+def report(config: ExperimentConfig, results: Results, episodes: Episodes, more_notes: Sequence[str] = ()) -> None:
+    """Writes ``report.html`` and prints the tables.
+
+    Args:
+        config: of the run.
+        results: what ``results.json`` holds.
+        episodes: of every arm, from which some are picked to be read.
+        more_notes: what else a reader of the numbers must know; printed, too.
+    """
+    shown: dict[str, list[Trajectory]] = {}
+    for (arm, benchmark, mode), trajectories in episodes.items():
+        if mode == config.evaluation.modes[0]:
+            picked = [trajectory.sample.id for trajectory in pick_episodes(trajectories)]
+            path = trajectories_path(config.output_dir, benchmark, arm, mode)
+            seen = {trajectory.sample.id: trajectory for trajectory in read_trajectories(path, ids=set(picked))}
+            shown.setdefault(arm, []).extend(seen[sample_id] for sample_id in picked)
+    page = config.output_dir / "report.html"
+    write_report(page, results, learning_curves(config.output_dir), shown, (*notes(config), *more_notes))
+    tables = main_tables(results) if config.task == "evaluate" else headline_tables(results)
+    print(f"\n{format_tables(tables)}\n")
+    for note in more_notes:
+        print(note)
+    print(f"\n{config.output_dir / 'results.json'}   numbers\n{page}   every table, curves, episodes")
+
+
+def notes(config: ExperimentConfig) -> tuple[str, ...]:
+    """What a reader of the numbers must know."""
+    if config.task == "evaluate":
+        return ()
+    pretrained = config.policy.path is None and (config.pretrain.steps or config.pretrain.caption_steps)
+    return (_PRETRAINED, _TESTED_ONCE) if pretrained else (_TESTED_ONCE,)
+
+
+def pick_episodes(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
+    """The first right and the first wrong episode of each family, right ones first."""
+    first: dict[tuple[bool, str], Trajectory] = {}
+    for trajectory in trajectories:
+        first.setdefault((not correct(trajectory), str(trajectory.sample.metadata.get("family", ""))), trajectory)
+    return [first[key] for key in sorted(first, key=lambda key: key[0])]
+
+
+def learning_curves(run: Path) -> Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]:
+    """What Lightning's CSV logger wrote, by stage and metric."""
+    curves: Curves = {}
+    for path in sorted((run / "checkpoints").glob("**/logs/metrics.csv")):
+        metrics: dict[str, list[tuple[int, float]]] = {}
+        with path.open() as file:
+            for row in csv.DictReader(file):
+                for name, value in row.items():
+                    if value and name not in ("step", "epoch"):
+                        metrics.setdefault(name, []).append((int(row["step"]), float(value)))
+        curves[str(path.parent.parent.relative_to(run / "checkpoints"))] = metrics
+    return curves

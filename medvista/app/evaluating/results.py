@@ -1,0 +1,141 @@
+"""Episodes on test -> everything that `results.json` says about them."""
+
+from __future__ import annotations
+
+import importlib.metadata
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from medvista.app.arms import Arm, families_that_need_a_look
+from medvista.app.build import Parts
+from medvista.app.evaluating.playing import Episodes, Replays
+from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
+from medvista.data.phantom_vqa import CHANCE
+from medvista.data.slake_masks import evidence_masks
+from medvista.evaluation.numbers.arm_scores import Decode, arm_score, compare
+from medvista.evaluation.numbers.counterfactuals import counterfactual
+from medvista.evaluation.numbers.evidence import evidence_found
+from medvista.evaluation.numbers.holm import holm_corrected
+from medvista.evaluation.numbers.results import ArmScore, Comparison, Counterfactual, Evidence, Results
+from medvista.types import Mask, Trajectory, VQASample
+
+
+def make_results(
+    parts: Parts,
+    arms: Mapping[str, Arm],
+    episodes: Episodes,
+    replays: Replays,
+    *,
+    headline: Sequence[tuple[str, Sequence[str]]],
+    decoders: Mapping[str, Decode],
+) -> Results:
+    """Scores with intervals clustered by image, paired tests, and whether the tools mattered; costs are left out.
+
+    Args:
+        parts: the objects of the run.
+        arms: what was played, by name.
+        episodes: of every arm.
+        replays: the episodes in which something else was shown.
+        headline: arm -> the arms it is compared with, the comparison that matters most first.
+        decoders: token ids to text, by arm, of those whose answers have probabilities.
+    """
+    config, resamples = parts.config, parts.config.evaluation.resamples
+    scores: dict[str, dict[str, dict[str, ArmScore]]] = {}
+    for (arm, benchmark, mode), trajectories in episodes.items():
+        score = arm_score(trajectories, resamples, decoders.get(arm))
+        scores.setdefault(arm, {}).setdefault(benchmark, {})[mode] = score
+    looks = families_that_need_a_look(config.data.families)
+    tests = [test for arm, others in headline for test in _compared(episodes, arm, others, looks, resamples)]
+    return Results(
+        experiment=config.experiment,
+        seeds=(config.seed,),
+        arms=scores,
+        comparisons=holm_corrected(tests),
+        counterfactuals=_counterfactuals(parts, episodes, replays),
+        evidence=_evidence(parts, episodes),
+        chance=_chance(parts),
+        descriptions={name: arm.description for name, arm in arms.items() if name in scores},
+        versions={
+            name: importlib.metadata.version(name) for name in ("medvista", "torch", "transformers", "lightning")
+        },
+        config={"seed": config.seed},
+    )
+
+
+def _compared(
+    episodes: Episodes, arm: str, others: Sequence[str], looks: tuple[str, ...], resamples: int
+) -> list[Comparison]:
+    """Paired tests of an arm against others; on phantoms, on the questions that need a look."""
+    found = [
+        compare(
+            ours,
+            episodes[other, benchmark, mode],
+            benchmark=benchmark,
+            arm=arm,
+            baseline=other,
+            mode=mode,
+            families=looks if benchmark == PHANTOM else (),
+            resamples=resamples,
+        )
+        for other in others
+        for (name, benchmark, mode), ours in episodes.items()
+        if name == arm and (other, benchmark, mode) in episodes
+    ]
+    return [test for test in found if test is not None]
+
+
+def _counterfactuals(parts: Parts, episodes: Episodes, replays: Replays) -> list[Counterfactual]:
+    evaluation = parts.config.evaluation
+    found = [
+        counterfactual(
+            episodes[arm, benchmark, "greedy"],
+            replayed,
+            benchmark=benchmark,
+            arm=arm,
+            mode="greedy",
+            change=change,
+            seed=evaluation.counterfactual_seed,
+            resamples=evaluation.resamples,
+        )
+        for (arm, benchmark, change), replayed in replays.items()
+        if replayed
+    ]
+    return holm_corrected(found)
+
+
+def _evidence(parts: Parts, episodes: Episodes) -> list[Evidence]:
+    """Hits on annotated boxes and masks, of every arm that looked."""
+    found = []
+    for (arm, benchmark, mode), trajectories in episodes.items():
+        if not any(trajectory.tool_turns for trajectory in trajectories):
+            continue
+        asked = {sample.id: sample for sample in parts.test[benchmark]}
+        hits = evidence_found(
+            trajectories,
+            partial(_masks_of, asked),
+            benchmark=benchmark,
+            arm=arm,
+            mode=mode,
+            resamples=parts.config.evaluation.resamples,
+        )
+        found += [hits] if hits is not None else []
+    return found
+
+
+def _masks_of(asked: Mapping[str, VQASample], trajectory: Trajectory) -> tuple[Mask, ...]:
+    """The masks of the evidence of an episode's question; episodes that were read back do not name their files."""
+    return evidence_masks(asked[trajectory.sample.id])
+
+
+def _chance(parts: Parts) -> dict[str, dict[str, float]]:
+    """Accuracy of guessing, where the questions say among how many."""
+    chances = {name: _option_chance(samples) for name, samples in parts.test.items()}
+    if PHANTOM in parts.test:
+        chances[PHANTOM] = {family: CHANCE[family] for family in parts.config.data.families}
+    return {name: chance for name, chance in chances.items() if chance}
+
+
+def _option_chance(samples: Sequence[VQASample]) -> dict[str, float]:
+    if not all(sample.choices for sample in samples):
+        return {}
+    return {"all": sum(1 / len(sample.choices) for sample in samples) / len(samples)}

@@ -1,0 +1,96 @@
+"""Before a run: what the schema cannot know about its configuration, and the folder it writes."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from datetime import datetime
+from typing import Any
+
+from medvista.app.arms import ARMS, CHANGES, EVALUATED
+from medvista.app.config.composition import compose, config_hash, to_yaml
+from medvista.app.config.keys import nearest
+from medvista.app.config.schema import ExperimentConfig
+from medvista.errors import UserError
+
+_MODES = ("greedy", "sampled")
+
+
+def check(config: ExperimentConfig) -> None:
+    """Finds mistakes in a moment, before anything is loaded.
+
+    Raises:
+        UserError: an unknown arm, mode or counterfactual, demonstrations that are not there, nothing to evaluate.
+    """
+    _check_names("arms", config.arms, ARMS)
+    _check_names("evaluation.arms", config.evaluation.arms, EVALUATED)
+    _check_names("evaluation.counterfactuals", config.evaluation.counterfactuals, CHANGES)
+    for mode in config.evaluation.modes:
+        if mode not in _MODES:
+            raise UserError(f"evaluation.modes has no '{mode}': use greedy, sampled or both.")
+    if not config.arms or not config.evaluation.modes:
+        raise UserError("there is nothing to compare: give arms and evaluation.modes at least one name each.")
+    for name, sft in (("direct", config.direct), ("sft", config.sft)):
+        if sft.path is not None and not sft.path.is_file():
+            raise UserError(f"{name}.path={sft.path}: there is no such file; give a JSONL file of demonstrations.")
+    if config.task == "evaluate":
+        _check_evaluation(config)
+
+
+def check_same_evaluation(config: ExperimentConfig) -> None:
+    """Refuses to go on with an evaluation under settings that would have given other episodes.
+
+    Raises:
+        UserError: naming what differs from the interrupted evaluation.
+    """
+    written = config.output_dir / "config.yaml"
+    if not (config.resume and written.exists()):
+        return
+    before, now = (_what_shapes_episodes(c) for c in (compose(ExperimentConfig, [f"experiment={written}"]), config))
+    if changed := [name for name in now if config_hash(before[name]) != config_hash(now[name])]:
+        raise UserError(
+            f"resume=true: {config.output_dir} was begun with other settings of {', '.join(changed)}; "
+            "give the same ones, or another output_dir."
+        )
+
+
+def _what_shapes_episodes(config: ExperimentConfig) -> dict[str, Any]:
+    """All but how many questions of how many benchmarks are asked, by how many processes: these may change."""
+    return {
+        "policy": config.policy,
+        "env": config.env,
+        "max_new_tokens": config.max_new_tokens,
+        "data": replace(config.data, limit=0),
+        "evaluation.clean_subset": config.evaluation.clean_subset,
+        "evaluation.counterfactual_seed": config.evaluation.counterfactual_seed,
+    }
+
+
+def _check_names(key: str, names: Sequence[str], known: Iterable[str]) -> None:
+    for name in names:
+        if name not in known:
+            raise UserError(
+                f"{key} has no '{name}': did you mean '{nearest(name, list(known))}'? There are {', '.join(known)}."
+            )
+
+
+def _check_evaluation(config: ExperimentConfig) -> None:
+    if not config.benchmarks:
+        raise UserError("task=evaluate asks nothing: give benchmarks=[...], such as [slake,vqa_rad].")
+    if (config.policy.path is None) == (config.policy.endpoint is None):
+        raise UserError("task=evaluate needs one model: give policy.path=... or policy.endpoint.model=...")
+    if not config.evaluation.arms:
+        raise UserError("there is nothing to compare: give evaluation.arms at least one name.")
+
+
+def prepare_folder(config: ExperimentConfig) -> None:
+    """Writes the configuration; an earlier run in the same folder is moved aside, not overwritten."""
+    run = config.output_dir
+    if run.exists() and not config.resume and any(run.iterdir()):
+        stamp = datetime.fromtimestamp(run.stat().st_mtime).strftime("%Y%m%d-%H%M%S")
+        aside = run.with_name(f"{run.name}-{stamp}")
+        run.rename(aside)
+        print(f"{run} held a run, now in {aside}; resume=true would have gone on with it.", file=sys.stderr)
+    run.mkdir(parents=True, exist_ok=True)
+    (run / "config.yaml").write_text(to_yaml(config))

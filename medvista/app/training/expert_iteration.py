@@ -1,0 +1,62 @@
+"""Expert iteration: sample, keep what was right, fine-tune on it, again."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from medvista.app.training.stage_record import StageRecord
+from medvista.functional.episodes import correct
+from medvista.policies import SamplingParams, VLMPolicy
+from medvista.types import TokenStream, Trajectory
+
+if TYPE_CHECKING:
+    from medvista.app.training.stages import Stages
+
+
+def iterate_expert(stages: Stages, name: str, policy: VLMPolicy) -> StageRecord:
+    """Trains `policy` in place until RL's generated tokens are spent, each round on all that was kept so far.
+
+    As in STaR (arXiv 2203.14465) and ReST-EM (arXiv 2312.06585), but continuing from the cold start.
+    """
+    budget = stages.ensure("sft_rl").generated_tokens
+    rejection, sft = stages.config.rejection, stages.config.sft
+    start = time.perf_counter()
+    kept: list[TokenStream] = []
+    spent = episodes = steps = 0
+    for round_index in range(rejection.rounds):
+        target = budget * (round_index + 1) // rejection.rounds
+        played = _sample_until(stages, policy, target - spent, round_index)
+        spent += _sampled_tokens(played)
+        episodes += len(played)
+        kept += [t.stream for t in played if correct(t)]
+        if not kept:  # nothing was right yet, so there is nothing to learn from
+            continue
+        more = max(1, rejection.epochs * len(kept) // sft.batch_size)
+        stages.train_sft(f"{name}/round-{round_index}", policy, kept, sft, "tools", steps=more)
+        steps += more
+    return StageRecord(seconds=time.perf_counter() - start, steps=steps, episodes=episodes, generated_tokens=spent)
+
+
+def _sample_until(stages: Stages, policy: VLMPolicy, tokens: int, round_index: int) -> list[Trajectory]:
+    """Episodes of training questions, as many as the tokens allow."""
+    config, train = stages.config, stages.parts.train
+    collector = stages.parts.collector(policy, "tools")
+    rng = np.random.default_rng((config.seed, round_index))
+    params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.rl.temperature)
+    played: list[Trajectory] = []
+    was_training = policy.training
+    policy.eval()
+    while _sampled_tokens(played) < tokens:
+        chosen = rng.choice(len(train), config.rl.prompts, replace=False)
+        samples = [train[index] for index in chosen for _ in range(config.rl.group_size)]
+        seeds = rng.integers(2**31, size=len(samples)).tolist()
+        played += collector.collect(samples, params, seeds=seeds)
+    policy.train(was_training)
+    return played
+
+
+def _sampled_tokens(played: list[Trajectory]) -> int:
+    return sum(sum(trajectory.stream.loss_mask) for trajectory in played)

@@ -1,0 +1,1 @@
+"""Controls: toolboxes that run calls elsewhere than asked, or show something else than they returned."""

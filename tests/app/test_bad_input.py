@@ -1,0 +1,99 @@
+"""Every mistake in what a run is given: one sentence on stderr, exit code 2, and an earlier run left where it was."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from medvista.app.commands.run import main
+
+Told = Callable[..., str]
+
+
+@pytest.fixture
+def told(tiny: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> Told:
+    """Gives overrides to a run whose folder holds an earlier one; returns what the person is told."""
+
+    def run(*overrides: str) -> str:
+        folder = tmp_path / "run"
+        folder.mkdir()
+        (folder / "results.json").write_text("{}")
+        assert main([*tiny, f"output_dir={folder}", *overrides]) == 2
+        assert [path.name for path in tmp_path.rglob("results.json*")] == ["results.json"]
+        assert (folder / "results.json").exists(), "the earlier run was moved"
+        lines = [line for line in capfd.readouterr().err.splitlines() if line]
+        assert len(lines) == 1, lines
+        assert lines[0].startswith("error: ")
+        return lines[0]
+
+    return run
+
+
+@pytest.mark.parametrize(
+    ("override", "sentence"),
+    [
+        ("arms=[sft,sft_rll]", "arms has no 'sft_rll': did you mean 'sft_rl'?"),
+        ("arms=[]", "there is nothing to compare"),
+        ("evaluation.modes=[greed]", "evaluation.modes has no 'greed'"),
+        ("data.families=[attribute,colour]", "data.families has no 'colour'"),
+        ("data.train_images=0", "raise data.train_images"),
+        ("env.tools=[zom]", "There is no tool named 'zom'; did you mean 'zoom'?"),
+        ("rl.reward={acuracy: 1.0}", "There is no reward term named 'acuracy'; did you mean 'accuracy'?"),
+        ("rl.grpo.surrogate=ppo", "rl.grpo.surrogate has no 'ppo'"),
+        ("trainer.accelerator=abacus", "Lightning refuses trainer.accelerator, devices, strategy or precision"),
+        ("sft.path=nowhere.jsonl", "sft.path=nowhere.jsonl: there is no such file"),
+    ],
+)
+def test_a_wrong_name_is_told_in_one_sentence(told: Told, override: str, sentence: str) -> None:
+    assert sentence in told(override)
+
+
+def test_a_missing_data_root_is_named(told: Told, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("MEDVISTA_DATA", raising=False)
+    answer = told("data.benchmark=slake", f"data.root={tmp_path / 'none'}")
+    assert str(tmp_path / "none") in answer
+    assert "MEDVISTA_DATA" in answer
+
+
+def test_an_unknown_benchmark_is_told_the_nearest(told: Told) -> None:
+    answer = told("data.benchmark=slak", "data.root=.")
+    assert "there is no benchmark 'slak': did you mean 'slake'?" in answer
+
+
+def test_a_policy_that_cannot_be_loaded_is_named(told: Told, tmp_path: Path) -> None:
+    (tmp_path / "empty").mkdir()
+    assert f"cannot load a vision-language model from '{tmp_path / 'empty'}'" in told(
+        f"policy.path={tmp_path / 'empty'}"
+    )
+
+
+@pytest.fixture
+def own(finished: Path, tmp_path: Path) -> Path:
+    """A copy of a run's demonstrations, images beside them, as a person would hand them in."""
+    folder = tmp_path / "own"
+    shutil.copytree(finished / "demonstrations", folder)
+    return folder / "sft.jsonl"
+
+
+def test_a_malformed_demonstration_is_told_by_file_and_line(told: Told, own: Path) -> None:
+    lines = own.read_text().splitlines(keepends=True)
+    own.write_text("".join([*lines[:2], '{"sample": {"id": 3}}\n', *lines[2:]]))
+    assert f"{own}, line 3: " in told(f"sft.path={own}")
+
+
+def test_a_corrupt_image_of_a_demonstration_is_named(told: Told, own: Path) -> None:
+    image = next((own.parent / "images").glob("*.png"))
+    image.write_bytes(image.read_bytes()[:40])
+    answer = told(f"sft.path={own}")
+    assert image.name in answer
+    assert "is not a readable image" in answer
+
+
+def test_ones_own_demonstrations_are_learned_from(own: Path, tiny: list[str], tmp_path: Path) -> None:
+    run = tmp_path / "run"
+    assert main([*tiny, f"output_dir={run}", f"sft.path={own}", "arms=[sft]", "sft.steps=2"]) == 0
+    assert (run / "results.json").exists()
+    assert not (run / "demonstrations").exists()
