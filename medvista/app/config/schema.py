@@ -140,7 +140,7 @@ class EvaluationConfig:
 
     modes: list[str] = setting(["greedy", "sampled"], help="greedy, sampled (temperature 1) or both")
     arms: list[str] = setting(
-        ["majority", "lookup", "blind", "tools_off", "tools_untrained", "policy"],
+        ["majority", "lookup", "blanked", "tools_off", "tools_untrained", "policy"],
         help="of task=evaluate: the policy and the baselines beside it",
     )
     counterfactuals: list[str] = setting(
