@@ -19,7 +19,8 @@ from medvista.app.players import Players
 from medvista.app.processes import join_processes, leave_processes
 from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
-from medvista.app.run_folder import check_same_evaluation, prepare_folder
+from medvista.app.resuming import RunSettings
+from medvista.app.run_folder import prepare_folder
 from medvista.app.start_checks import warn_at_start
 from medvista.data.benchmarks import benchmark_name
 from medvista.data.leakage import LeakageReport
@@ -41,6 +42,7 @@ def run_evaluation(config: ExperimentConfig) -> None:
     shard = join_processes(config.trainer)
     if shard.leads:  # not before every input is known to be good: it moves an earlier run aside
         prepare_folder(config)
+        RunSettings(config, players.questions).keep_for_episodes()
     shard.wait_for_all()
     try:
         _evaluate(players, leads=shard.leads, start=start)
@@ -58,7 +60,7 @@ def check_inputs(players: Players) -> None:
     players.toolbox("tools")
     RewardFunction(players.config.rl.reward)
     _ = players.questions.test
-    check_same_evaluation(players.config)
+    RunSettings(players.config, players.questions).check()
     warn_at_start(players.questions)
 
 

@@ -20,9 +20,10 @@ from medvista.app.evaluating.results import make_results
 from medvista.app.players import Players
 from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
+from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
 from medvista.app.start_checks import warn_at_start
-from medvista.app.training.pretraining import base_policy
+from medvista.app.training.base_model import BaseModel
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.stages import Stages
 from medvista.app.training.trainer import check_trainer
@@ -47,9 +48,13 @@ def run_arms(config: ExperimentConfig) -> None:
 def _run_arms(players: Players, start: float) -> None:
     config, questions = players.config, players.questions
     check_inputs(players)
-    stages = Stages(players, base=lambda: base_policy(players))
+    base = BaseModel(players)
+    settings = RunSettings(config, questions, base.identity)
+    settings.check()
+    stages = Stages(players, base, settings)
     stages.policy("base")
     prepare_folder(config)  # not before every input is known to be good: it moves an earlier run aside
+    base.keep_logs(config.output_dir)
     timing = {"base_s": time.perf_counter() - start}
 
     for arm in config.arms:
@@ -60,6 +65,7 @@ def _run_arms(players: Players, start: float) -> None:
     test = clean_subset(questions.test, leakage) if leakage and config.evaluation.clean_subset else questions.test
     began = time.perf_counter()
     arms = {name: ARMS[name] for name in config.arms}
+    settings.keep_for_episodes()
     player = Player(players, stages, arms, test)
     episodes = player.play()
     replays = player.replay(_MAIN, episodes) if _MAIN in arms else {}

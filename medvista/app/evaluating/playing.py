@@ -13,6 +13,7 @@ from medvista.app.arms import Arm
 from medvista.app.players import Players
 from medvista.app.processes import evaluation_device
 from medvista.data.trajectories import read_trajectories
+from medvista.errors import UserError
 from medvista.evaluation.numbers.counterfactuals import donors, recorded_turns, shown_a_result
 from medvista.evaluation.numbers.results import Mode
 from medvista.evaluation.playing.episode_log import EpisodeLog
@@ -116,7 +117,15 @@ class Player:
             )
 
     def _read(self, path: Path, samples: Sequence[VQASample]) -> list[Trajectory]:
-        return list(read_trajectories(path, pixels=False, ids={sample.id for sample in samples}))
+        asked = {sample.id: sample for sample in samples}
+        played = list(read_trajectories(path, pixels=False, ids=set(asked)))
+        for trajectory in played:
+            if _text(trajectory.sample) != _text(asked[trajectory.sample.id]):
+                raise UserError(
+                    f"{path} holds an episode of question {trajectory.sample.id} in other words than the data have now: "
+                    "the questions were changed since; give another output_dir."
+                )
+        return played
 
     def _asked(self, arm: str) -> list[str]:
         """The benchmarks an arm is played on: a guesser needs train questions to be fitted on."""
@@ -153,3 +162,7 @@ class Player:
     def _ready(self, stage: str) -> VLMPolicy | None:
         policy = self.policies.policy(stage)
         return None if policy is None else policy.eval().to(evaluation_device(self.config.trainer))
+
+
+def _text(sample: VQASample) -> tuple[object, ...]:
+    return sample.question, sample.answers, sample.choices

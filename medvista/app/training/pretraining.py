@@ -1,9 +1,7 @@
-"""The policy before any episode: a hub model, or a nano model that learned to see."""
+"""The nano model's pre-stage: its vision tower learns to see, then all of it learns to caption single views."""
 
 from __future__ import annotations
 
-import os
-import shutil
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -11,17 +9,17 @@ from pathlib import Path
 import lightning
 import numpy as np
 import torch
+from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, TensorDataset
 
-from medvista.app.config.composition import config_hash
 from medvista.app.players import Players
 from medvista.app.training.progress import StageProgressBar
 from medvista.app.training.trainer import fit
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_views import captioned_views, labelled_views
-from medvista.data.phantoms import RENDERER_VERSION, Phantom, draw_phantom
+from medvista.data.phantoms import Phantom, draw_phantom
 from medvista.modules import SFTModule, VisionPretrainingModule
-from medvista.policies import ChatRenderer, VLMPolicy, build_nano
+from medvista.policies import ChatRenderer, VLMPolicy
 from medvista.policies.scripted import text_completion
 from medvista.rollout import TokenBatch
 from medvista.types import Observation, TokenStream
@@ -29,35 +27,7 @@ from medvista.types import Observation, TokenStream
 _PRETRAINING_SEEDS = 50_000_000  # phantoms of no split
 
 
-def base_policy(players: Players) -> VLMPolicy:
-    """The policy that every arm starts from; a pre-trained nano model is kept in ``cache_dir``."""
-    config = players.config
-    if config.policy.path is not None:
-        return VLMPolicy.from_pretrained(config.policy.path)
-    corpus = list(_corpus(players))
-    recipe = {"pretrain": config.pretrain, "nano": config.policy.nano, "corpus": corpus, "renderer": RENDERER_VERSION}
-    cached = config.cache_dir / f"nano-{config_hash(recipe)}"
-    if not (cached / "config.json").exists():
-        policy = build_nano(corpus, config.policy.nano, seed=config.pretrain.seed)
-        if config.pretrain.steps:
-            pretrain_vision(players, policy)
-        if config.pretrain.caption_steps:
-            pretrain_captions(players, policy)
-        _save_whole(policy, cached)
-    return VLMPolicy.from_pretrained(cached)
-
-
-def _save_whole(policy: VLMPolicy, folder: Path) -> None:
-    """Saves in one move, since the runs of a claim share the cache and may make the same model at the same time."""
-    staging = folder.with_name(f".{folder.name}.{os.getpid()}")
-    policy.save_pretrained(staging)
-    try:
-        staging.rename(folder)
-    except OSError:  # another run was first: the same recipe, so the same weights
-        shutil.rmtree(staging)
-
-
-def pretrain_vision(players: Players, policy: VLMPolicy) -> None:
+def pretrain_vision(players: Players, policy: VLMPolicy, logs: Path) -> None:
     """Teaches the vision tower to see phantoms; see `medvista.data.phantom_views`."""
     config = players.config.pretrain
     module = VisionPretrainingModule(
@@ -71,10 +41,10 @@ def pretrain_vision(players: Players, policy: VLMPolicy) -> None:
     held_out = _views(players, policy, images=100, seed=_PRETRAINING_SEEDS + config.images)
     loader = DataLoader(views, batch_size=config.batch_size, shuffle=True, drop_last=True, collate_fn=_collate)
     held_out_loader = DataLoader(held_out, batch_size=config.batch_size, collate_fn=_collate)
-    fit(_trainer(players, "vision pre-stage", config.steps), module, loader, held_out_loader)
+    fit(_trainer(players, "vision", config.steps, logs), module, loader, held_out_loader)
 
 
-def pretrain_captions(players: Players, policy: VLMPolicy) -> None:
+def pretrain_captions(players: Players, policy: VLMPolicy, logs: Path) -> None:
     """Teaches the whole model to say what single views show."""
     config = players.config.pretrain
     expert = players.config.sft.expert
@@ -99,23 +69,24 @@ def pretrain_captions(players: Players, policy: VLMPolicy) -> None:
         drop_last=True,
         collate_fn=TokenBatch.from_streams,
     )
-    fit(_trainer(players, "caption pre-stage", config.caption_steps), module, loader)
+    fit(_trainer(players, "captions", config.caption_steps, logs), module, loader)
 
 
-def _trainer(players: Players, label: str, steps: int) -> lightning.Trainer:
+def _trainer(players: Players, part: str, steps: int, logs: Path) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator=players.config.trainer.accelerator,
         devices=1,
         max_steps=steps,
         max_epochs=-1,
-        logger=False,
+        logger=CSVLogger(logs, name=part, version="logs"),
+        log_every_n_steps=1,
         enable_checkpointing=False,
         enable_model_summary=False,
         num_sanity_val_steps=0,
         check_val_every_n_epoch=None,
         val_check_interval=steps,
         gradient_clip_val=1.0,
-        callbacks=[StageProgressBar(label, steps)],
+        callbacks=[StageProgressBar(f"{part} pre-stage", steps)],
     )
 
 
@@ -156,7 +127,7 @@ def _collate(rows: list[tuple[torch.Tensor, ...]]) -> dict[str, torch.Tensor]:
     }
 
 
-def _corpus(players: Players) -> Iterator[str]:
+def corpus(players: Players) -> Iterator[str]:
     """The texts of training episodes, from which the vocabulary is learned."""
     expert = ScriptedExpert(replace(players.config.sft.expert, jitter_share=0.0, direct_share=0.0))
     tools = players.toolbox("tools")

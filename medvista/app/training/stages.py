@@ -9,6 +9,8 @@ from pathlib import Path
 
 from medvista.app.arms import BLANKED, WITH_TOOLS, WITHOUT_TOOLS, Conditions
 from medvista.app.players import Players
+from medvista.app.resuming import RunSettings
+from medvista.app.training.base_model import BaseModel
 from medvista.app.training.demonstrations import demonstrations, token_streams
 from medvista.app.training.expert_iteration import iterate_expert
 from medvista.app.training.reinforcement import train_rl
@@ -25,19 +27,21 @@ class Stages:
 
     Args:
         players: of the run.
-        base: gives the policy before any training.
+        base: the model before any training.
+        settings: kept beside what they shape.
     """
 
-    def __init__(self, players: Players, base: Callable[[], VLMPolicy]) -> None:
+    def __init__(self, players: Players, base: BaseModel, settings: RunSettings) -> None:
         self.players = players
         self.config = players.config
         self.base = base
+        self.settings = settings
         self.records: dict[str, StageRecord] = {}
 
     def policy(self, name: str) -> VLMPolicy:
         """The policy of a stage, trained now if it was not; ``"base"`` is the untrained one."""
         if name == "base":
-            return self.base()
+            return self.base.policy()
         self.ensure(name)
         return VLMPolicy.from_pretrained(self.folder(name) / "policy")
 
@@ -47,6 +51,7 @@ class Stages:
         if name not in self.records and done.exists():
             self.records[name] = StageRecord(**json.loads(done.read_text()))
         if name not in self.records:
+            self.settings.keep_for_stage(name)
             record, policy = _STAGES[name](self)
             policy.save_pretrained(self.folder(name) / "policy")
             with replacing(done) as file:
