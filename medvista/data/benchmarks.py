@@ -1,47 +1,15 @@
-"""The benchmarks by their names: one reader each, all called alike."""
+"""Reading any benchmark by its name: one of `medvista.data.registry`, or the YAML file of your own question set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import TypeAlias
 
 from medvista.data.benchmark_files import data_root
-from medvista.data.medxpertqa import read_medxpertqa_mm
-from medvista.data.mmmu import read_mmmu_med, read_mmmu_pro_med
 from medvista.data.own_benchmark import load_own_benchmark
-from medvista.data.path_vqa import read_path_vqa
-from medvista.data.pmc_vqa import read_pmc_vqa
-from medvista.data.slake import read_slake
-from medvista.data.vqa_rad import read_vqa_rad
+from medvista.data.registry import BENCHMARKS
 from medvista.errors import UserError
 from medvista.types import Split, VQASample
-
-Reader: TypeAlias = Callable[[Path, Split], list[VQASample]]
-
-READERS: Mapping[str, Reader] = MappingProxyType(
-    {
-        "vqa_rad": read_vqa_rad,
-        "slake": read_slake,
-        "slake_zh": partial(read_slake, language="zh"),
-        "path_vqa": read_path_vqa,
-        "pmc_vqa": read_pmc_vqa,
-        "pmc_vqa_full": partial(read_pmc_vqa, version="full"),
-        "pmc_vqa_panels": partial(read_pmc_vqa, version="panels"),
-        "mmmu_med": read_mmmu_med,
-        "mmmu_pro_med": read_mmmu_pro_med,
-        "medxpertqa_mm": read_medxpertqa_mm,
-    }
-)
-
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-_FEWER_SPLITS: Mapping[str, tuple[Split, ...]] = MappingProxyType(
-    {"mmmu_med": ("validation", "test"), "mmmu_pro_med": ("test",), "medxpertqa_mm": ("validation", "test")}
-)
 
 
 def has_split(name: str, split: Split) -> bool:
@@ -52,7 +20,7 @@ def has_split(name: str, split: Split) -> bool:
     """
     if is_own(name):
         return split in load_own_benchmark(Path(name).expanduser()).files
-    return split in _FEWER_SPLITS.get(check_name(name), SPLITS)
+    return split in BENCHMARKS[check_name(name)].splits
 
 
 def is_own(name: str) -> bool:
@@ -73,7 +41,7 @@ def read_benchmark(name: str, root: str | Path | None, split: Split) -> list[VQA
     """The samples of one split of a benchmark.
 
     Args:
-        name: a key of `READERS`, or the path of a YAML file (`medvista.data.own_benchmark`).
+        name: a key of `BENCHMARKS`, or the path of a YAML file (`medvista.data.own_benchmark`).
         root: the data root; None takes ``MEDVISTA_DATA``. A YAML file needs none.
         split: which split.
 
@@ -83,7 +51,7 @@ def read_benchmark(name: str, root: str | Path | None, split: Split) -> list[VQA
     """
     if is_own(name):
         return load_own_benchmark(Path(name).expanduser()).read(split)
-    return READERS[check_name(name)](data_root(root), split)
+    return BENCHMARKS[check_name(name)].read(data_root(root), split)
 
 
 def check_name(name: str) -> str:
@@ -92,8 +60,8 @@ def check_name(name: str) -> str:
     Raises:
         UserError: it is not; the nearest one is given.
     """
-    if name not in READERS:
-        near = get_close_matches(name.lower().replace("-", "_"), READERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(sorted(READERS))}"
+    if name not in BENCHMARKS:
+        near = get_close_matches(name.lower().replace("-", "_"), BENCHMARKS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(sorted(BENCHMARKS))}"
         raise UserError(f"there is no benchmark {name!r}: {hint}")
     return name

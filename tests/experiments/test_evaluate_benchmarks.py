@@ -12,7 +12,7 @@ from PIL import Image
 from experiments.config import DataConfig
 from experiments.run import main
 from experiments.splits import Splits
-from medvista.data.benchmarks import SPLITS
+from medvista.data.registry import SPLITS
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.results_file import read_results
 from medvista.policies import VLMPolicy
