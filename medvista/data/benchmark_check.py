@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from medvista.data.benchmark_files import data_root
-from medvista.data.benchmarks import check_name, is_own
-from medvista.data.own_benchmark import load_own_benchmark
+from medvista.data.benchmarks import check_name, is_own, own_benchmark
 from medvista.data.registry import BENCHMARKS, SPLITS, Benchmark
 from medvista.errors import UserError
+from medvista.imaging import open_image
 from medvista.types import Split, VQASample
 
 MANIFEST = "prepared.json"  # what the hub said of the files that were fetched: revision and SHA-256
@@ -52,9 +52,9 @@ def check_benchmark(name: str, root: str | Path | None) -> Check:
         UserError: there is no such benchmark, or its files are missing or malformed.
     """
     if is_own(name):
-        own = load_own_benchmark(Path(name).expanduser())
+        own = own_benchmark(name)
         samples: Samples = {split: found for split in SPLITS if split in own.files and (found := own.read(split))}
-        return _checked(own.name, samples, [f"{_counted(samples)} questions"], [])
+        return _checked(own.name, samples, [f"{_counted(samples)} questions"], _unreadable(samples))
     benchmark, folder = BENCHMARKS[check_name(name)], data_root(root)
     samples = {split: benchmark.read_official(folder, split) for split in benchmark.official_splits}
     notes, problems = _compare_counts(samples, benchmark)
@@ -135,6 +135,22 @@ def _images_at_hand(samples: Sequence[VQASample]) -> int:
     kinds = {path.suffix.lower() for path in used}
     folders = {path.parent for path in used}
     return sum(1 for folder in folders for file in folder.iterdir() if file.suffix.lower() in kinds)
+
+
+def _unreadable(samples: Samples) -> list[str]:
+    """A sentence for each image file that cannot be opened, with the first question about it."""
+    asked: dict[Path, str] = {}
+    for sample in (sample for part in samples.values() for sample in part):
+        for image in sample.images:
+            if isinstance(image, Path):
+                asked.setdefault(image, sample.id)
+    problems = []
+    for path, id in asked.items():
+        try:
+            open_image(path)
+        except UserError as error:
+            problems.append(f"question {id}: {error}")
+    return problems
 
 
 def _digests(samples: Sequence[VQASample]) -> set[str]:

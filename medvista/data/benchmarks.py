@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
 
 from medvista.data.benchmark_files import data_root
-from medvista.data.own_benchmark import load_own_benchmark
+from medvista.data.own_benchmark import OwnBenchmark, load_own_benchmark
+from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.registry import BENCHMARKS
 from medvista.errors import UserError
 from medvista.types import Split, VQASample
@@ -19,7 +21,7 @@ def has_split(name: str, split: Split) -> bool:
         UserError: there is no such benchmark, or its YAML file is malformed.
     """
     if is_own(name):
-        return split in load_own_benchmark(Path(name).expanduser()).files
+        return split in own_benchmark(name).files
     return split in BENCHMARKS[check_name(name)].splits
 
 
@@ -34,7 +36,33 @@ def benchmark_name(name: str) -> str:
     Raises:
         UserError: the YAML file is missing or malformed.
     """
-    return load_own_benchmark(Path(name).expanduser()).name if is_own(name) else name
+    return own_benchmark(name).name if is_own(name) else name
+
+
+def results_names(given: Sequence[str]) -> dict[str, str]:
+    """What results call each of several benchmarks -> its name as given.
+
+    Raises:
+        UserError: two would have one name, so that the questions of one would be lost.
+    """
+    names: dict[str, str] = {}
+    for each in given:
+        other = names.setdefault(benchmark_name(each), each)
+        if other != each:
+            raise UserError(f"{other} and {each} are both called {benchmark_name(each)!r}: give one another `name`")
+    return names
+
+
+def own_benchmark(name: str) -> OwnBenchmark:
+    """The question set that a YAML file describes.
+
+    Raises:
+        UserError: the file is missing or malformed, or gives the name of another benchmark.
+    """
+    own = load_own_benchmark(Path(name).expanduser())
+    if own.name in (*BENCHMARKS, PHANTOM):
+        raise UserError(f"{name}: {own.name!r} is the name of another benchmark, and is scored like it: change `name`")
+    return own
 
 
 def read_benchmark(name: str, root: str | Path | None, split: Split) -> list[VQASample]:
@@ -50,7 +78,7 @@ def read_benchmark(name: str, root: str | Path | None, split: Split) -> list[VQA
             or malformed.
     """
     if is_own(name):
-        return load_own_benchmark(Path(name).expanduser()).read(split)
+        return own_benchmark(name).read(split)
     return BENCHMARKS[check_name(name)].read(data_root(root), split)
 
 
