@@ -13,7 +13,11 @@ import pytest
 from medvista.data.archives import unpack_zip
 from medvista.data.hub_download import unpack
 from medvista.data.parquet_rows import unpack_parquet
+<<<<<<< /tmp/dev/rb-tables/tests/data/test_unpacking.py
 from medvista.data.sources import HubSource
+=======
+from medvista.data.registry import HubSource
+>>>>>>> /tmp/tmpydi1ohbu/t
 from medvista.errors import UserError
 
 MADE = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "benchmark_forms.py"))

@@ -97,8 +97,8 @@ def score(runs: Sequence[Path], config: ScoreConfig) -> dict[Key, dict[str, obje
     """Every measure of every arm, as ``{"n", "mean", "ci95"}``, printed as they come."""
     files = episode_files(runs)
     from medvista.data.trajectories import read_trajectories  # after the check: what follows loads torch for seconds
+    from medvista.evaluation.benchmark_scoring import benchmark_scoring
     from medvista.evaluation.numbers.benchmark_measures import measured, measured_at_k
-    from medvista.metrics import scoring_for
 
     extra = _judges(config, config.judge_cache or runs[0] / "judge_cache")
     scores: dict[Key, dict[str, object]] = {}
@@ -108,7 +108,7 @@ def score(runs: Sequence[Path], config: ScoreConfig) -> dict[Key, dict[str, obje
         if any(questions != asked[0] for questions in asked):
             raise UserError(f"these runs asked {arm} different questions of {benchmark}: score them one by one")
         episodes = [episode for run in played for episode in run]
-        found = measured(episodes, scoring_for(benchmark).with_measures(*extra), config.resamples)
+        found = measured(episodes, benchmark_scoring(benchmark).with_measures(*extra), config.resamples)
         if len(paths) > 1:
             found |= measured_at_k(episodes, [*(2**i for i in range(8)), len(paths)], config.resamples)
         scores[benchmark, arm, mode] = {name: asdict(value) for name, value in found.items()}
