@@ -122,7 +122,7 @@ class Player:
         for trajectory in played:
             if _text(trajectory.sample) != _text(asked[trajectory.sample.id]):
                 raise UserError(
-                    f"{path} holds an episode of question {trajectory.sample.id}, which the data now put in other words: "
+                    f"{path} holds an episode of question {trajectory.sample.id}, whose words have changed since: "
                     "give another output_dir."
                 )
         return played
