@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pydicom
 from pydicom.dataset import FileMetaDataset
+from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medvista.errors import UserError
@@ -36,6 +37,7 @@ TAGS = (
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
 
+_NUMBERS = [Tag(keyword) for keyword in TAGS]  # looked up once: a series has many files
 _BARE = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # the group that a data set begins with, in either byte order
 
 
@@ -71,7 +73,7 @@ def read_dataset(path: Path, *, pixels: bool = True, image: bool = True) -> pydi
     Raises:
         UserError: it holds no image, or does not say how that is compressed.
     """
-    dataset = pydicom.dcmread(path, force=True, specific_tags=list(TAGS), stop_before_pixels=not pixels)
+    dataset = pydicom.dcmread(path, force=True, specific_tags=list(_NUMBERS), stop_before_pixels=not pixels)
     if image and not all(dataset.get(tag) for tag in ("Rows", "Columns")):
         raise UserError(f"{path} holds no image, or is cut off before it; give a DICOM file with pixels.")
     if image and "TransferSyntaxUID" not in dataset.file_meta:

@@ -65,7 +65,8 @@ def automatic_window(values: np.ndarray, bits: int, *, of_volume: bool) -> Windo
     if values.dtype != np.float16 and not (values.dtype == np.uint8 and fewer):
         return robust_window(values) if of_volume else None
     present = values[np.isfinite(values)].astype(np.int16 if fewer else np.uint8)
-    return (robust_window(present) if of_volume else None) or default_window(present)
+    robust = robust_window(present) if of_volume and present.size else None
+    return robust or default_window(present)
 
 
 def _without(values: np.ndarray, padding: np.ndarray) -> np.ndarray:

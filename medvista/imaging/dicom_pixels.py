@@ -87,8 +87,9 @@ def _stored(dataset: Dataset, words: np.ndarray, path: Path) -> np.ndarray:
     values = words.astype(np.dtype(f"{'i' if signed else 'u'}{words.itemsize}"), copy=False)
     if bits == word:
         return values
-    # Copied: the words are looked at for padding.
-    values = np.left_shift(values, word - 1 - highest)
+    if "PixelPaddingValue" in dataset:
+        values = values.copy()  # padding may lie beyond the stored bits, so the words are still needed
+    np.left_shift(values, word - 1 - highest, out=values)
     return np.right_shift(values, word - bits, out=values)
 
 

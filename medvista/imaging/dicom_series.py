@@ -117,16 +117,23 @@ def _localizers(headers: dict[Path, Dataset]) -> list[Path]:
     named = [path for path, header in headers.items() if "LOCALIZER" in _image_type(header)]
     if len(named) == len(headers):
         return []  # a series of them
-    places = {path: placed(header) for path, header in headers.items() if path not in named}
-    normals = {path: place.normal for path, place in places.items() if place is not None}
+    others = {path: header for path, header in headers.items() if path not in named}
+    return named + _lying_across(others)
+
+
+def _lying_across(headers: dict[Path, Dataset]) -> list[Path]:
+    """The few images whose plane is not that of all others; none where some do not say how they lie."""
+    if len({str(header.get("ImageOrientationPatient")) for header in headers.values()}) == 1:
+        return []
+    places = [placed(header) for header in headers.values()]
+    normals = np.array([place.normal for place in places if place is not None])
     if len(normals) < len(places):
-        return named
-    directions = np.array(list(normals.values()))
-    alike = np.abs(directions @ directions.T) > _ALIKE  # [N, N]
+        return []
+    alike = np.abs(normals @ normals.T) > _ALIKE  # [N, N]
     common = alike[alike.sum(axis=1).argmax()]
     if common.mean() < _MAJORITY:
-        return named
-    return named + [path for path, is_common in zip(normals, common, strict=True) if not is_common]
+        return []
+    return [path for path, is_common in zip(headers, common, strict=True) if not is_common]
 
 
 def _image_type(header: Dataset) -> str:
