@@ -71,4 +71,6 @@ def _apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
 def _apply_curve(pixels: np.ndarray, curve: GreyCurve) -> np.ndarray:
     entries = np.rint((pixels.astype(np.float32) - curve.first) / curve.step)
     entries = np.clip(np.nan_to_num(entries), 0, len(curve.values) - 1)
-    return curve.values[entries.astype(np.intp)]
+    shown = curve.values[entries.astype(np.intp)]
+    shown[np.isnan(pixels)] = 0  # missing, which is black even where the curve begins with white
+    return shown
