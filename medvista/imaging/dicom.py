@@ -13,7 +13,7 @@ from medvista.errors import UserError
 from medvista.imaging.dicom_file import decode, read_dataset, reading
 from medvista.imaging.dicom_grey import Grey, grey_values
 from medvista.imaging.dicom_place import pixel_spacing, placed
-from medvista.imaging.display import robust_window
+from medvista.imaging.display import robust_window, with_label_window
 from medvista.imaging.identifiers import BurnedInWarning, burned_in_risk
 from medvista.imaging.limits import refuse_too_large
 from medvista.imaging.stack import Placed, StackError, sort_slices, spacing_of, stand_upright
@@ -35,7 +35,10 @@ def read_dicom(path: Path) -> MedicalImage:
         dataset = read_dataset(path)
         risk = burned_in_risk(dataset)
         frames = decode(dataset, path)
-        image = _picture(dataset, frames[0]) if len(frames) == 1 else first_slice(_frames_to_volume(dataset, frames))
+        if len(frames) == 1:
+            image = with_label_window(_picture(dataset, frames[0]), str(path))
+        else:
+            image = first_slice(_frames_to_volume(dataset, frames))
     _warn(path, risk)
     return image
 
