@@ -16,6 +16,7 @@ from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
 from pydicom.uid import UID
 
 from medvista.errors import UserError
+from medvista.imaging.decimal_commas import mend_decimal_commas
 from medvista.imaging.limits import refuse_too_large
 from medvista.imaging.pictures import grey_if_grey
 
@@ -66,6 +67,7 @@ def read_dataset(path: Path, *, pixels: bool = True, image: bool = True) -> pydi
         UserError: it holds no image.
     """
     dataset = pydicom.dcmread(path, force=True, specific_tags=list(TAGS), stop_before_pixels=not pixels)
+    mend_decimal_commas(dataset, path)
     if image and not all(dataset.get(tag) for tag in ("Rows", "Columns")):
         raise UserError(f"{path} holds no image, or is cut off before it; give a DICOM file with pixels.")
     return dataset
