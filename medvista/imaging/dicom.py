@@ -14,6 +14,7 @@ from medvista.imaging.dicom_grey import Grey, automatic_window, grey_values
 from medvista.imaging.dicom_pixels import Stored, decode, stored_bits
 from medvista.imaging.dicom_place import pixel_spacing, placed
 from medvista.imaging.dicom_series import Series, find_series, modality_of
+from medvista.imaging.display import with_label_window
 from medvista.imaging.identifiers import BurnedInWarning, burned_in_risk
 from medvista.imaging.limits import refuse_too_large
 from medvista.imaging.stack import Placed, StackError, sort_slices, spacing_of, stand_upright
@@ -34,8 +35,10 @@ def read_dicom(path: Path) -> MedicalImage:
         dataset = read_dataset(path)
         risk = burned_in_risk(dataset)
         stored = decode(dataset, path)
-        alone = len(stored.values) == 1
-        image = _picture(dataset, stored) if alone else first_slice(_frames_to_volume(dataset, stored))
+        if len(stored.values) == 1:
+            image = with_label_window(_picture(dataset, stored), str(path))
+        else:
+            image = first_slice(_frames_to_volume(dataset, stored))
     _warn(path, risk)
     return image
 

@@ -16,6 +16,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medvista.errors import UserError
+from medvista.imaging.decimal_commas import mend_decimal_commas
 from medvista.notices import notice
 
 _PALETTE = tuple(
@@ -74,6 +75,7 @@ def read_dataset(path: Path, *, pixels: bool = True, image: bool = True) -> pydi
         UserError: it holds no image, or does not say how that is compressed.
     """
     dataset = pydicom.dcmread(path, force=True, specific_tags=list(_NUMBERS), stop_before_pixels=not pixels)
+    mend_decimal_commas(dataset, path)
     if image and not all(dataset.get(tag) for tag in ("Rows", "Columns")):
         raise UserError(f"{path} holds no image, or is cut off before it; give a DICOM file with pixels.")
     if image and "TransferSyntaxUID" not in dataset.file_meta:

@@ -13,7 +13,7 @@ from pydicom.multival import MultiValue
 from medvista.imaging.dicom_pixels import stored_bits, stored_range
 from medvista.imaging.dicom_place import of_frame
 from medvista.imaging.dicom_table import Table, read_table
-from medvista.imaging.display import CT_WINDOW, default_window, robust_window
+from medvista.imaging.display import CT_WINDOW, default_window, label_window, robust_window
 from medvista.notices import notice
 from medvista.types import GreyCurve, Window
 
@@ -66,7 +66,7 @@ def automatic_window(values: np.ndarray, bits: int, *, of_volume: bool) -> Windo
         return robust_window(values) if of_volume else None
     present = values[np.isfinite(values)].astype(np.int16 if fewer else np.uint8)
     robust = robust_window(present) if of_volume and present.size else None
-    return robust or default_window(present)
+    return robust or label_window(present[None]) or default_window(present)
 
 
 def _without(values: np.ndarray, padding: np.ndarray) -> np.ndarray:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
 from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
+from medvista.policies.families import written_end
 from medvista.types import Completion, Trajectory
 
 
@@ -47,16 +48,19 @@ class ScriptedPolicy:
             self.otherwise.release()
 
 
-def text_completion(text: str, tokenizer: Any = None, *, closed: bool = True) -> Completion:
+def text_completion(text: str, tokenizer: Any = None, *, closed: bool = True, end: int | None = None) -> Completion:
     """A turn written by someone else than the model, at log-probability 0.
 
     Args:
         text: of the turn, without its end.
         tokenizer: gives the ids; None gives none.
         closed: True puts the end of turn behind them; False leaves the turn as the token budget would cut it.
+        end: the end of turn; what the tokenizer and its chat template say by default.
     """
     ids: list[int] = []
     if tokenizer is not None:
-        ids = [*tokenizer(text, add_special_tokens=False)["input_ids"], *([tokenizer.eos_token_id] if closed else [])]
+        ids = list(tokenizer(text, add_special_tokens=False)["input_ids"])
+        if closed:
+            ids.append(written_end(tokenizer) if end is None else end)
     reason: Literal["stop", "length"] = "stop" if closed else "length"
     return Completion(token_ids=tuple(ids), log_probs=(0.0,) * len(ids), text=text, finish_reason=reason)

@@ -49,14 +49,14 @@ class TransformersEngine:
             self._rows = _CachedRows(self.policy)
         logits = self._rows.prefill(requests)
         draws = _uniforms(requests, params).to(logits.device)
-        end = self.policy.tokenizer.eos_token_id
+        ends = torch.tensor(self.policy.turn_ends.ids, device=logits.device)
         tokens, log_probs = [], []
         running = torch.ones(len(requests), dtype=torch.bool, device=logits.device)
         for step in range(params.max_new_tokens):
             chosen, log_prob = self._sample(logits, draws[:, step], params.temperature)
             tokens.append(torch.where(running, chosen, -1))
             log_probs.append(log_prob)
-            running = running & (chosen != end)
+            running = running & ~torch.isin(chosen, ends)
             if step + 1 == params.max_new_tokens or not running.any():
                 break
             logits = self._rows.decode(chosen, running)
@@ -79,9 +79,9 @@ class TransformersEngine:
         return chosen, scores.gather(-1, chosen[:, None]).squeeze(-1)
 
     def _completions(self, tokens: Tensor, log_probs: Tensor) -> list[Completion]:
-        tokenizer, end = self.policy.tokenizer, self.policy.tokenizer.eos_token_id
+        tokenizer, ends = self.policy.tokenizer, self.policy.turn_ends.ids
         ids = [[i for i in row if i >= 0] for row in tokens.tolist()]
-        stopped = [row[-1] == end for row in ids]
+        stopped = [row[-1] in ends for row in ids]
         texts = tokenizer.batch_decode(
             [row[:-1] if stop else row for row, stop in zip(ids, stopped, strict=True)],
             skip_special_tokens=False,

@@ -158,4 +158,5 @@ class RolloutCollector:
             return []
         seen = [(turn.observation, turn.completion) for turn in turns if turn.observation is not None]
         closed = [completion.finish_reason == "stop" for _, completion in seen]
-        return self.renderer.delta([observation for observation, _ in seen], closed)
+        ends = [completion.token_ids[-1] if completion.token_ids else -1 for _, completion in seen]
+        return self.renderer.delta([observation for observation, _ in seen], closed, ends)

@@ -135,7 +135,9 @@ def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> Token
     stream = TokenStream().append_segment(renderer.prompt([trajectory.observation])[0])
     for turn in trajectory.turns:
         closed = turn.completion.finish_reason == "stop"  # else the token budget cut it: nobody wrote its end
-        written = text_completion(turn.completion.text, renderer.policy.tokenizer, closed=closed)
+        policy = renderer.policy
+        text = turn.completion.text
+        written = text_completion(text, policy.tokenizer, closed=closed, end=policy.turn_ends.written)
         stream = stream.append_completion(written)
         if turn.observation is not None:
             stream = stream.append_segment(renderer.delta([turn.observation], [closed])[0])
