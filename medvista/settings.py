@@ -74,7 +74,7 @@ class ToolLimits:
 class GRPOConfig:
     """The surrogate of GRPO and how it is optimised."""
 
-    surrogate: str = "clipped"  # a name of `medvista.functional.losses.SURROGATES`
+    surrogate: str = "clipped"  # a name of `medvista.functional.objectives.losses.SURROGATES`
     aggregation: Aggregation = "sequence"
     clip_low: float = 0.2
     clip_high: float = 0.2

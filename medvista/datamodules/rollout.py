@@ -13,8 +13,8 @@ from torch.utils.data import DataLoader
 
 from medvista.data.sampler import ResumableSampler
 from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
-from medvista.functional.advantages import zero_variance
-from medvista.policies.engine import SamplingParams
+from medvista.functional.objectives import zero_variance
+from medvista.policies import SamplingParams
 from medvista.rollout import ExperienceBatch, rollout_statistics
 from medvista.types import TrajectoryGroup, VQASample
 

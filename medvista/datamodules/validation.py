@@ -12,8 +12,7 @@ from torch.utils.data import DataLoader
 
 from medvista.datamodules.batches import SampleBatch
 from medvista.errors import UserError
-from medvista.policies.engine import SamplingParams
-from medvista.policies.vlm_policy import VLMPolicy
+from medvista.policies import SamplingParams, VLMPolicy
 from medvista.rollout import RolloutCollector, TrajectoryBatch
 from medvista.types import VQASample
 

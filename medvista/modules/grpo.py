@@ -9,9 +9,7 @@ import lightning
 import torch
 from torch import Tensor
 
-from medvista.functional.advantages import broadcast_to_tokens
-from medvista.functional.kl import kl_estimate
-from medvista.functional.losses import SURROGATES, aggregate
+from medvista.functional.objectives import SURROGATES, aggregate, broadcast_to_tokens, kl_estimate
 from medvista.modules.optimisation import configure
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.rollout import ExperienceBatch, rollout_statistics

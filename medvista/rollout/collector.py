@@ -9,8 +9,7 @@ from typing import Any, TypeAlias
 
 import gymnasium
 
-from medvista.policies.chat import ChatRenderer
-from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
+from medvista.policies import ChatRenderer, Engine, GenerationRequest, SamplingParams
 from medvista.rollout.steps import InlineSteps, Steps, ThreadedSteps
 from medvista.types import Completion, Observation, TokenSegment, Trajectory, Turn, VQASample
 

@@ -9,10 +9,8 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
-from medvista.functional.advantages import group_advantages
-from medvista.policies.chat import ChatRenderer
-from medvista.policies.scripted import text_completion
-from medvista.policies.vlm_policy import VLMPolicy
+from medvista.functional.objectives import group_advantages
+from medvista.policies import ChatRenderer, VLMPolicy, text_completion
 from medvista.types import TokenStream, Trajectory, TrajectoryGroup
 
 Images = tuple[Mapping[str, Tensor], ...]

@@ -21,8 +21,7 @@ from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_views import captioned_views, labelled_views
 from medvista.data.phantoms import RENDERER_VERSION, Phantom, draw_phantom
 from medvista.modules import SFTModule, VisionPretrainingModule
-from medvista.policies import ChatRenderer, VLMPolicy, build_nano
-from medvista.policies.scripted import text_completion
+from medvista.policies import ChatRenderer, VLMPolicy, build_nano, text_completion
 from medvista.rollout import TokenBatch
 from medvista.types import Observation, TokenStream
 

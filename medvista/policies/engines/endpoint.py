@@ -13,7 +13,7 @@ from medvista.endpoint import ChatEndpoint, Message, RequestRefusedError
 from medvista.endpoint_answers import Reply
 from medvista.errors import UserError
 from medvista.imaging.encoding import to_data_url
-from medvista.policies.engine import GenerationRequest, SamplingParams
+from medvista.policies.engines.base import GenerationRequest, SamplingParams
 from medvista.settings import EndpointConfig
 from medvista.types import Completion, MedicalImage, Observation, Trajectory
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
+from medvista.policies.engines.base import Engine, GenerationRequest, SamplingParams
 from medvista.types import Completion, Trajectory
 
 
