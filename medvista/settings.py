@@ -11,13 +11,14 @@ from pathlib import Path
 from typing import Any, Literal
 
 Aggregation = Literal["sequence", "token"]  # how per-token losses become one number
+AdvantageScale = Literal["std", "none"]  # what a group's advantages are divided by
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExpertConfig:
     """What the scripted expert gets wrong."""
 
-    grid: int = 14  # boxes are snapped to a grid of this many cells a side
+    grid: int = 14  # boxes are snapped to a grid of this many cells per side
     cells: int = 2  # side of a box in cells, at least
     max_zooms: int = 2  # on the first of many regions: an episode has to end
     jitter_share: float = 0.0  # share of boxes moved off their target
@@ -81,7 +82,7 @@ class GRPOConfig:
     kl_coefficient: float = 0.01  # of the KL loss; needs the ReferenceKL callback
     kl_estimator: Literal["k1", "k2", "k3"] = "k3"
     entropy_coefficient: float = 0.0
-    minibatches: int = 1  # optimiser steps an update and inner epoch
+    minibatches: int = 1  # optimiser steps per update and inner epoch
     inner_epochs: int = 1
     max_grad_norm: float = 1.0
 

@@ -149,7 +149,14 @@ class Stages:
         """Runs GRPO on `policy` in place."""
         rl = self.config.rl
         steps = rl.updates * rl.grpo.minibatches * rl.grpo.inner_epochs
-        module = GRPOModule(policy, rl.grpo, rl.optimiser, total_steps=steps, temperature=rl.temperature)
+        module = GRPOModule(
+            policy,
+            rl.grpo,
+            rl.optimiser,
+            total_steps=steps,
+            temperature=rl.temperature,
+            advantage_scale=rl.advantage_scale,
+        )
         data = RolloutDataModule(
             self.parts.train,
             self.parts.collector_factory(use),
@@ -159,7 +166,6 @@ class Stages:
             updates=rl.updates,
             max_new_tokens=self.config.max_new_tokens,
             temperature=rl.temperature,
-            advantage_scale=rl.advantage_scale,
             refill_rounds=rl.refill_rounds,
             seed=self.config.seed,
         )
