@@ -1,4 +1,4 @@
-"""A policy that reads its turns from a script: for demonstrations, ceilings and tests."""
+"""An engine that takes its turns from a script: for demonstrations, ceilings and tests."""
 
 from __future__ import annotations
 
@@ -48,12 +48,12 @@ class ScriptedPolicy:
 
 
 def text_completion(text: str, tokenizer: Any = None, *, closed: bool = True) -> Completion:
-    """A turn written by someone else than the model, at log-probability 0.
+    """A turn that the model did not write, at log-probability 0.
 
     Args:
         text: of the turn, without its end.
         tokenizer: gives the ids; None gives none.
-        closed: True puts the end of turn behind them; False leaves the turn as the token budget would cut it.
+        closed: True ends the turn; False leaves the turn as the token budget would cut it.
     """
     ids: list[int] = []
     if tokenizer is not None:
