@@ -89,6 +89,7 @@ class PretrainConfig:
     learning_rate: float = 3e-3
     seed: int = 0  # of the base model; apart from the run's seed, as the weights of a hub model would be
     caption_steps: int = setting(300, help="optimiser steps of the caption pre-stage; 0 skips it")
+    rebuild: bool = setting(False, help="train the base model even where it is shipped or kept")
     caption_batch_size: int = 96
     caption_optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(
@@ -140,7 +141,7 @@ class EvaluationConfig:
 
     modes: list[str] = setting(["greedy", "sampled"], help="greedy, sampled (temperature 1) or both")
     arms: list[str] = setting(
-        ["majority", "lookup", "blind", "tools_off", "tools_untrained", "policy"],
+        ["majority", "lookup", "blanked", "tools_off", "tools_untrained", "policy"],
         help="of task=evaluate: the policy and the baselines beside it",
     )
     counterfactuals: list[str] = setting(
