@@ -8,8 +8,8 @@ from datetime import datetime
 
 from medvista.app.arms import ARMS, CHANGES, EVALUATED
 from medvista.app.config.composition import to_yaml
-from medvista.app.config.keys import nearest
 from medvista.app.config.schema import ExperimentConfig
+from medvista.app.config.suggestions import nearest
 from medvista.errors import UserError
 
 _MODES = ("greedy", "sampled")
