@@ -69,7 +69,7 @@ class MCPTool:
             server is sent that image as an 8-bit PNG.
     """
 
-    hosted = True  # see `medvista.tools.batching.HostedTool`: the server is a process of its own
+    hosted = True  # see `medvista.tools.capabilities.HostedTool`: the server is a process of its own
 
     def __init__(self, remote: MCPConnection, name: str, images: Mapping[str, str]) -> None:
         self.remote = remote

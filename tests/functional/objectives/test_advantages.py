@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from medvista.functional.advantages import broadcast_to_tokens, group_advantages, zero_variance
+from medvista.functional.objectives.advantages import broadcast_to_tokens, group_advantages, zero_variance
 
 
 def test_advantages_are_standard_scores_within_each_group() -> None:

@@ -1,4 +1,4 @@
-"""Phrases to masks: SAM 3, which reads, or any prompted segmenter behind a detector, which does."""
+"""Phrases to masks: SAM 3, which reads them, or a detector that finds boxes for any other segmenter."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import numpy as np
 import torch
 
 from medvista.tools.detectors import Detector
+from medvista.tools.segmenters.base import Prompt, Segmentation, Segmenter
 from medvista.tools.segmenters.input_view import InputView
-from medvista.tools.segmenters.prompt import Prompt, Segmentation, Segmenter
 
 
 class ConceptSegmenter:
@@ -66,7 +66,7 @@ class ConceptSegmenter:
 
 
 class DetectingSegmenter:
-    """A segmenter without a text encoder that reads all the same: a detector finds boxes, the segmenter their masks."""
+    """Phrases for a segmenter without a text encoder: a detector finds boxes, the segmenter outlines them."""
 
     def __init__(self, segmenter: Segmenter, detector: Detector) -> None:
         self._segmenter = segmenter

@@ -4,8 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from medvista.policies import GenerationRequest, SamplingParams, ScriptedPolicy, TransformersEngine, VLMPolicy
-from medvista.policies.scripted import text_completion
+from medvista.policies import (
+    GenerationRequest,
+    SamplingParams,
+    ScriptedPolicy,
+    TransformersEngine,
+    VLMPolicy,
+    text_completion,
+)
 from medvista.types import Observation, TokenSegment, TokenStream, Trajectory, VQASample
 
 

@@ -41,6 +41,6 @@ class Segmenter(Protocol):
         """The masks of each prompt, best first; none where nothing was found.
 
         Args:
-            pictures: displays ``[H, W]`` or ``[H, W, 3]`` uint8, one a prompt; equal ones are read once.
-            prompts: one a picture.
+            pictures: displays ``[H, W]`` or ``[H, W, 3]`` uint8, one per prompt; equal ones are read once.
+            prompts: one per picture.
         """

@@ -7,7 +7,7 @@ import math
 import pytest
 import torch
 
-from medvista.functional.kl import kl_estimate
+from medvista.functional.objectives.kl import kl_estimate
 
 
 @pytest.mark.parametrize(

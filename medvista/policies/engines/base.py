@@ -30,7 +30,7 @@ class Engine(Protocol):
     """Generates the next turn of every waiting episode."""
 
     def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
-        """One completion a request, in order."""
+        """One completion per request, in order."""
 
     def release(self) -> None:
         """Forget all episodes and free their caches."""

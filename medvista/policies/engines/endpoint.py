@@ -13,7 +13,7 @@ from medvista.endpoint import ChatEndpoint, Message, RequestRefusedError
 from medvista.endpoint_answers import Reply
 from medvista.errors import UserError
 from medvista.imaging.encoding import to_data_url
-from medvista.policies.engine import GenerationRequest, SamplingParams
+from medvista.policies.engines.base import GenerationRequest, SamplingParams
 from medvista.settings import EndpointConfig
 from medvista.types import Completion, MedicalImage, Observation, Trajectory
 
@@ -32,9 +32,9 @@ class EndpointEngine:
 
     Args:
         config: which model, where, and how patiently.
-        tools: what the system message says about tools and grammar (``toolbox.describe("schemas")``); when empty, how
-            to answer.
-        endpoint: a client that several engines share, so that it counts for all of them; one of its own by default.
+        tools: what the system message says about tools and grammar (``toolbox.describe("schemas")``); if empty, how to
+            answer.
+        endpoint: a client that several engines share, so that it counts for all of them; by default a new one.
     """
 
     def __init__(self, config: EndpointConfig, tools: str = "", *, endpoint: ChatEndpoint | None = None) -> None:
@@ -42,7 +42,7 @@ class EndpointEngine:
         self.system = tools or ANSWER_GRAMMAR
 
     def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
-        """One completion a request, in order; a request that the endpoint refuses gives an empty turn.
+        """One completion per request, in order; a request that the endpoint refuses gives an empty turn.
 
         Raises:
             UserError: the endpoint cannot be used as configured, does not answer, or refuses all that it is asked.

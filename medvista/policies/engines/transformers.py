@@ -18,7 +18,7 @@ from transformers import DynamicCache
 
 from medvista.errors import UserError
 from medvista.functional.log_probs import restricted_log_softmax
-from medvista.policies.engine import GenerationRequest, SamplingParams
+from medvista.policies.engines.base import GenerationRequest, SamplingParams
 from medvista.policies.vlm_policy import VLMPolicy, collate_images
 from medvista.types import Completion
 

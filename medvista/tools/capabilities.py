@@ -1,4 +1,4 @@
-"""What a model tool offers beside being called: its weights once a worker, and several calls in one forward pass."""
+"""What a tool may offer beside being called: weights to load, several calls in one pass, a process of its own."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class BatchedTool(Protocol):
     max_wait_ms: float  # how long a call waits for others to join it
 
     def call_batch(self, requests: Sequence[ToolRequest]) -> Sequence[ToolResult | Exception]:
-        """A result a request, in order; an exception in its place fails that request alone.
+        """One result per request, in order; an exception in its place fails that request alone.
 
         Raising fails none: every request of the batch is then run alone, through ``__call__``.
         """

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
-
 import torch
 from torch import Tensor
 
+from medvista.settings import AdvantageScale
 
-def group_advantages(rewards_PG: Tensor, scale: Literal["std", "none"] = "std") -> Tensor:
+
+def group_advantages(rewards_PG: Tensor, scale: AdvantageScale = "std") -> Tensor:
     """Advantage of each sibling over its group's mean.
 
     Args:

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from medvista.functional.losses import aggregate, clipped_surrogate, negative_log_likelihood
+from medvista.functional.objectives.losses import aggregate, clipped_surrogate, negative_log_likelihood
 
 MASK = torch.tensor([[False, True, True, True], [False, True, False, False]])
 

@@ -10,13 +10,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from medvista.tools.segmenters.base import Prompt, Segmentation
 from medvista.tools.segmenters.embedding_cache import Embedding, EmbeddingCache
 from medvista.tools.segmenters.input_view import InputView
-from medvista.tools.segmenters.prompt import Prompt, Segmentation
 
 
-class PromptedSegmenter:
-    """One mask a prompt, from `SamModel`, `Sam2Model`, `Sam3TrackerModel` or a model that answers like them.
+class PlaceSegmenter:
+    """One mask per prompt, from `SamModel`, `Sam2Model`, `Sam3TrackerModel` or a model that answers like them.
 
     Args:
         model: has ``get_image_embeddings`` and, from them and prompts, ``pred_masks`` and ``iou_scores``.

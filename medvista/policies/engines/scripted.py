@@ -1,11 +1,11 @@
-"""A policy that reads its turns from a script: for demonstrations, ceilings and tests."""
+"""An engine that takes its turns from a script: for demonstrations, ceilings and tests."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from typing import Any, Literal
 
-from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
+from medvista.policies.engines.base import Engine, GenerationRequest, SamplingParams
 from medvista.policies.families import written_end
 from medvista.types import Completion, Trajectory
 
@@ -49,12 +49,12 @@ class ScriptedPolicy:
 
 
 def text_completion(text: str, tokenizer: Any = None, *, closed: bool = True, end: int | None = None) -> Completion:
-    """A turn written by someone else than the model, at log-probability 0.
+    """A turn that the model did not write, at log-probability 0.
 
     Args:
         text: of the turn, without its end.
         tokenizer: gives the ids; None gives none.
-        closed: True puts the end of turn behind them; False leaves the turn as the token budget would cut it.
+        closed: True ends the turn; False leaves the turn as the token budget would cut it.
         end: the end of turn; what the tokenizer and its chat template say by default.
     """
     ids: list[int] = []

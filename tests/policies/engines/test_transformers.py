@@ -76,7 +76,7 @@ def test_a_batch_is_fed_as_many_columns_as_its_longest_piece_of_news(
 ) -> None:
     with fed_to(schooled.model) as calls:
         episodes = play(make_collector, schooled, questions)
-    # What the policy did not sample, a run a turn; behind the prompt, the token sampled last is news to the cache too.
+    # What the policy did not sample, one run per turn; after the prompt the last sampled token is new to the cache too.
     runs = [[len(list(run)) for sampled, run in groupby(e.stream.loss_mask) if not sampled] for e in episodes]
     news = [max(length + (turn > 0) for length in lengths if length) for turn, lengths in enumerate(zip_longest(*runs))]
     widths = [call["input_ids"].shape[1] for call in calls]
