@@ -10,7 +10,7 @@ import torch
 
 from medvista.errors import UserError
 from medvista.policies import ChatRenderer, GenerationRequest, SamplingParams, TransformersEngine, VLMPolicy
-from medvista.policies.scripted import text_completion
+from medvista.policies.engines.scripted import text_completion
 from medvista.types import Observation, Trajectory, VQASample
 
 ENDLESS = """\
