@@ -160,5 +160,5 @@ def test_a_finished_run_counts_only_under_the_settings_it_was_made_with(tmp_path
     (tmp_path / "config.yaml").write_text(to_yaml(made))
     assert is_done(run)
     assert not is_done(replace(run, arms=("sft", "sft_rl"))), "an arm is missing"
-    with pytest.raises(UserError, match="sft.steps was 4 and is 5"):
+    with pytest.raises(UserError, match=r"sft\.steps was 4 and is 5"):
         is_done(replace(run, overrides=("experiment=smoke", "sft.steps=5")))
