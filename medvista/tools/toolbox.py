@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from medvista.settings import ToolLimits
+from medvista.tools.argument_check import validate_arguments
 from medvista.tools.base import Tool
 from medvista.tools.call_metrics import CallMetrics, ToolMetrics
 from medvista.tools.executors import CallError, Execution, Executor, ThreadExecutor
@@ -18,7 +19,7 @@ from medvista.tools.executors.answering import failure_message
 from medvista.tools.registry import find_tool
 from medvista.tools.result_cache import ResultCache
 from medvista.tools.result_check import fault_of
-from medvista.tools.schema import ArgumentError, validate_arguments
+from medvista.tools.schema import ArgumentError
 from medvista.types import MedicalImage, ToolCall, ToolError, ToolErrorType, ToolResult
 
 log = logging.getLogger(__name__)
