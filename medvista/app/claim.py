@@ -17,7 +17,6 @@ from tqdm import tqdm
 from medvista.app.arms import ARMS, families_that_need_a_look
 from medvista.app.config.schema import ClaimConfig, ExperimentConfig
 from medvista.app.evaluating.outcomes import Outcomes, read_outcomes
-from medvista.app.evaluating.playing import trajectories_path
 from medvista.app.evaluating.reporting import learning_curves, notes, pick_episodes
 from medvista.app.run_folder import prepare_folder
 from medvista.data.phantom_vqa import BENCHMARK, CHANCE
@@ -28,6 +27,7 @@ from medvista.evaluation.numbers.holm import holm_corrected
 from medvista.evaluation.numbers.results import ArmScore, Comparison, Mode, Results
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.evaluation.page.report import write_report
+from medvista.evaluation.playing.episode_set import EpisodeSet
 from medvista.evaluation.tables.overview import format_tables, headline_tables
 from medvista.functional.statistics import (
     bootstrap_ci,
@@ -91,7 +91,7 @@ def _episodes_of_first_seed(config: ExperimentConfig, parts: Sequence[Part]) -> 
     mode = cast(Mode, config.evaluation.modes[0])
     for part in (part for part in parts if part.seed == parts[0].seed):
         for arm in part.arms:
-            path = trajectories_path(part.folder, BENCHMARK, arm, mode)
+            path = EpisodeSet(BENCHMARK, arm, mode).path(part.folder)
             yield _name(arm, part.teacher), pick_episodes(read_trajectories(path))
 
 
@@ -132,7 +132,9 @@ def claim_results(config: ExperimentConfig, parts: Sequence[Part]) -> Results:
         read = read_outcomes(part.folder / "outcomes.json")
         for arm in part.arms:
             for mode in config.evaluation.modes:
-                outcomes[part.teacher, arm, mode].append(read[BENCHMARK, arm, cast(Mode, mode)].restricted(looks))
+                outcomes[part.teacher, arm, mode].append(
+                    read[EpisodeSet(BENCHMARK, arm, cast(Mode, mode))].restricted(looks)
+                )
     arms: dict[str, dict[str, dict[str, ArmScore]]] = {}
     for (teacher, arm, mode), runs in outcomes.items():
         arms.setdefault(_name(arm, teacher), {}).setdefault(BENCHMARK, {})[mode] = _pooled(runs, claim.seeds)
@@ -169,7 +171,7 @@ def with_tool_use(results: Results, config: ExperimentConfig, parts: Sequence[Pa
     for part in parts:
         for arm in part.arms:
             for mode in config.evaluation.modes:
-                path = trajectories_path(part.folder, BENCHMARK, arm, cast(Mode, mode))
+                path = EpisodeSet(BENCHMARK, arm, cast(Mode, mode)).path(part.folder)
                 played.setdefault(_name(arm, part.teacher), {}).setdefault(mode, []).append(path)
     arms = {
         arm: {BENCHMARK: {mode: replace(score, **_use(played[arm][mode], looks)) for mode, score in modes.items()}}

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medvista.app.config.schema import ExperimentConfig
-from medvista.app.evaluating.playing import Episodes, trajectories_path
+from medvista.app.evaluating.playing import Episodes
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.page.report import write_report
@@ -35,12 +35,12 @@ def report(config: ExperimentConfig, results: Results, episodes: Episodes, more_
         more_notes: what else a reader of the numbers must know; printed, too.
     """
     shown: dict[str, list[Trajectory]] = {}
-    for (arm, benchmark, mode), trajectories in episodes.items():
-        if mode == config.evaluation.modes[0]:
+    for played, trajectories in episodes.items():
+        if played.mode == config.evaluation.modes[0]:
             picked = [trajectory.sample.id for trajectory in pick_episodes(trajectories)]
-            path = trajectories_path(config.output_dir, benchmark, arm, mode)
+            path = played.path(config.output_dir)
             seen = {trajectory.sample.id: trajectory for trajectory in read_trajectories(path, ids=set(picked))}
-            shown.setdefault(arm, []).extend(seen[sample_id] for sample_id in picked)
+            shown.setdefault(played.arm, []).extend(seen[sample_id] for sample_id in picked)
     page = config.output_dir / "report.html"
     write_report(page, results, learning_curves(config.output_dir), shown, (*notes(config), *more_notes))
     tables = main_tables(results) if config.task == "evaluate" else headline_tables(results)
