@@ -8,7 +8,8 @@ import numpy as np
 
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.splits import Splits
-from medvista.data.benchmarks import benchmark_name, has_split
+from medvista.data.answer_text import with_answers
+from medvista.data.benchmarks import benchmark_name, has_split, results_names
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import phantom_samples
 from medvista.errors import UserError
@@ -35,9 +36,8 @@ class Questions:
 
     @cached_property
     def train(self) -> list[VQASample]:
-        """The training questions; SLAKE has one whose answer is empty, from which there is nothing to learn."""
-        samples = self._samples("train", self.config.data.train_images)
-        return [sample for sample in samples if sample.answers[0]]
+        """The training questions that have an answer."""
+        return with_answers(self._samples("train", self.config.data.train_images))
 
     @cached_property
     def validation(self) -> dict[str, list[VQASample]]:
@@ -58,13 +58,13 @@ class Questions:
     def asked(self) -> dict[str, str]:
         """The benchmarks that are tested on: what results call each, and how the configuration names it."""
         given = self.config.benchmarks if self.config.task == "evaluate" else [self.config.data.benchmark]
-        return {benchmark_name(name): name for name in given}
+        return results_names(given)
 
     def train_of(self, benchmark: str) -> list[VQASample]:
         """The training questions of a benchmark that is tested on; none where it has no such split."""
         if self.config.task == "train":
             return self.train
-        return [sample for sample in self._seen(self.asked[benchmark], "train") if sample.answers[0]]
+        return with_answers(self._seen(self.asked[benchmark], "train"))
 
     @cached_property
     def seen_in_training(self) -> dict[str, list[VQASample]]:
@@ -72,8 +72,8 @@ class Questions:
         config = self.config
         named = config.evaluation.trained_on if config.task == "evaluate" else [config.data.benchmark]
         seen = {
-            benchmark_name(name): [*self._seen(name, "train"), *self._seen(name, "validation")]
-            for name in named or config.benchmarks
+            called: [*self._seen(name, "train"), *self._seen(name, "validation")]
+            for called, name in results_names(named or config.benchmarks).items()
         }
         for name in named:
             if not seen[benchmark_name(name)]:

@@ -93,8 +93,8 @@ class RunSettings:
         others = f" So were {', '.join(list(changed)[1:])}." if len(changed) > 1 else ""
         return (
             f"resume=true: {first} of {self.config.output_dir} was made with other settings: "
-            f"{'; '.join(differs[:_NAMED])}{more}.{others} Give the same settings, another output_dir, or resume=stages, "
-            "which makes only what changed again."
+            f"{'; '.join(differs[:_NAMED])}{more}.{others} Give the same settings, another output_dir, or "
+            "resume=stages, which makes only what changed again."
         )
 
 

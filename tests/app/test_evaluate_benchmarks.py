@@ -12,7 +12,7 @@ from PIL import Image
 from medvista.app.commands.run import main
 from medvista.app.config.schema import DataConfig
 from medvista.app.splits import Splits
-from medvista.data.benchmarks import SPLITS
+from medvista.data.registry import SPLITS
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results_file import read_results
 from medvista.policies import VLMPolicy

@@ -96,7 +96,7 @@ def score(runs: Sequence[Path], config: ScoreConfig) -> dict[EpisodeSet, dict[st
     files = episode_files(runs)
     from medvista.data.trajectories import read_trajectories  # after the check: what follows loads torch for seconds
     from medvista.evaluation.numbers.benchmark_measures import measured, measured_at_k
-    from medvista.metrics import scoring_for
+    from medvista.evaluation.numbers.benchmark_scoring import benchmark_scoring
 
     extra = _judges(config, config.judge_cache or runs[0] / "judge_cache")
     scores: dict[EpisodeSet, dict[str, object]] = {}
@@ -107,7 +107,7 @@ def score(runs: Sequence[Path], config: ScoreConfig) -> dict[EpisodeSet, dict[st
         if any(questions != asked[0] for questions in asked):
             raise UserError(f"these runs asked {arm} different questions of {benchmark}: score them one by one")
         episodes = [episode for run in played for episode in run]
-        found = measured(episodes, scoring_for(benchmark).with_measures(*extra), config.resamples)
+        found = measured(episodes, benchmark_scoring(benchmark).with_measures(*extra), config.resamples)
         if len(paths) > 1:
             found |= measured_at_k(episodes, [*(2**i for i in range(8)), len(paths)], config.resamples)
         scores[key] = {name: asdict(value) for name, value in found.items()}

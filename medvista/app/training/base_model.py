@@ -73,7 +73,7 @@ class BaseModel:
 
     @cached_property
     def recipe(self) -> str:
-        """The hash of all that shapes the nano model: its size, pre-training, vocabulary and the renderer of phantoms."""
+        """The hash of all that shapes the nano model: its size, pre-training, vocabulary and the phantoms' renderer."""
         pretrain = {name: value for name, value in asdict(self.config.pretrain).items() if name != "rebuild"}
         parts = {"pretrain": pretrain, "nano": self.config.policy.nano, "corpus": self._corpus}
         return config_hash(parts | {"renderer": RENDERER_VERSION})

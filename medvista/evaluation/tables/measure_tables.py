@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from medvista.evaluation.numbers.benchmark_scoring import benchmark_scoring
 from medvista.evaluation.numbers.results import ArmScore, Results
 from medvista.evaluation.tables.arm_tables import MISSING, Table, interval, percent
-from medvista.metrics import scoring_for
 
 _CALIBRATION: Mapping[str, str] = {
     "ece": "mean gap between confidence and accuracy, over 15 bins (expected calibration error); lower is better",
@@ -67,7 +67,7 @@ def calibration_tables(results: Results) -> list[Table]:
 def column_meanings(results: Results) -> dict[str, str]:
     """What the columns of `measure_tables` and `calibration_tables` are, a line each, in their order."""
     used = dict.fromkeys(name for t in (*measure_tables(results), *calibration_tables(results)) for name in t.header)
-    scorings = map(scoring_for, results.benchmarks())
+    scorings = map(benchmark_scoring, results.benchmarks())
     meanings = {measure.name: measure.meaning for scoring in scorings for measure in scoring.measures}
     meanings |= {**_ANSWERED, **_CALIBRATION}
     return {name: meanings[name] for name in used if name in meanings}
