@@ -135,3 +135,12 @@ def test_chance_stands_under_the_families_of_the_terminal_table(results: Results
     table = terminal_tables(results)[0]
     chance = dict(zip(table.header, table.rows[-1], strict=True))
     assert (chance["arm"], chance["attribute"], chance["calls"]) == ("chance", "25", "–")
+
+
+def test_the_terminal_table_names_the_model_where_the_results_do(results: Results) -> None:
+    def about(policy: dict[str, object]) -> str:
+        return terminal_tables(replace(results, config={"policy": policy}))[0].about
+
+    assert "The model is the nano model." in about({"path": None, "endpoint": None})
+    assert "The model is some/model." in about({"path": "some/model"})
+    assert "The model is gpt." in about({"path": None, "endpoint": {"model": "gpt"}})

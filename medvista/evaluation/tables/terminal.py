@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from medvista.evaluation.numbers.results import ALL, ArmScore, Comparison, Mode, Results, Score
@@ -10,6 +10,7 @@ from medvista.evaluation.tables.arm_tables import MISSING, Table, interval, p_te
 from medvista.evaluation.tables.tool_tables import SHOWN
 
 WIDTH = 100  # columns
+_DRAWN = "about drawn CT-like slices"
 _MOST_ROWS = 20
 _INTERVAL = "[95 % interval]"
 _LONGEST_NAME = 30  # characters of an arm or a benchmark
@@ -31,9 +32,19 @@ def _accuracies(results: Results) -> Table | None:
     rows = tuple(
         (_short(arm), *(_cell(_first(results, arm, name), digits=0) for name in benchmarks)) for arm in results.arms
     )
-    about = f"Rows are arms, columns benchmarks; cells are the % of the questions answered right {_INTERVAL}, greedy."
+    cells = f"cells are the % of the test questions answered right {_INTERVAL}"
+    about = " ".join([f"Rows are arms (a policy and the tools it has), columns benchmarks; {cells}.", *_model(results)])
     title = "How good: accuracy on each benchmark"
     return Table(title=title, about=about, header=("arm", *map(_short, benchmarks)), rows=rows)
+
+
+def _model(results: Results) -> list[str]:
+    """The sentence on which model it was, where the results tell."""
+    policy = results.config.get("policy")
+    if not isinstance(policy, Mapping):
+        return []
+    name = policy.get("path") or (policy.get("endpoint") or {}).get("model")
+    return [f"The model is {name or 'the nano model'}."]
 
 
 def _first(results: Results, arm: str, benchmark: str) -> ArmScore | None:
@@ -72,9 +83,11 @@ def _arms_table(results: Results, benchmark: str, mode: Mode, columns: Sequence[
     counts = sorted({score.n for score in scores.values()})
     asked = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
     names = [name for name, _ in columns]
-    about = [f"Rows are arms (a policy and the tools it has), columns families of the {asked} test questions."]
+    what = _DRAWN if benchmark == "phantom" else f"of {_short(benchmark)}"
+    about = [f"Rows are arms (a policy and the tools it has), columns families of the {asked} test questions {what}."]
     about += [f"Cells are the % answered right {_INTERVAL}; calls: tool calls per episode"]
     about[-1] += "; hits %: looks that met the marked evidence." if "hits %" in names else "."
+    about += _model(results)
     return Table(
         title=f"How good: accuracy on {benchmark}, {mode}",
         about=" ".join(about),

@@ -66,7 +66,7 @@ def evidence_tables(results: Results) -> list[Table]:
             title="Did it look at the evidence? Regions looked at against annotated boxes and masks [95 % interval]",
             about="Rows are arms on a benchmark. annotated: test questions with marked evidence; looked: those on "
             "which the arm looked anywhere; boxes hit %: of these, a region looked at holds the centre of a marked "
-            "box; by chance %: the same for regions at random places; masks hit %: a region holds half of a mask's pixels.",
+            "box; by chance %: the same for regions at random places; masks hit %: a region holds half of a mask.",
             header=header,
             rows=tuple(map(_evidence_row, results.evidence)),
         )
