@@ -13,6 +13,7 @@ from typing import Any, Literal
 from medvista.schema_field import setting
 
 Aggregation = Literal["sequence", "token"]  # how per-token losses become one number
+AdvantageScale = Literal["std", "none"]  # what advantages are divided by: their group's standard deviation, or nothing
 
 
 @dataclass(frozen=True, kw_only=True)

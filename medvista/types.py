@@ -85,7 +85,7 @@ class MedicalImage:
     Of a volume, "source pixels" are those of one whole slice, the one that `slice` names.
     """
 
-    pixels: np.ndarray  # [H, W] grey values (HU for CT) or [H, W, 3] RGB
+    pixels: np.ndarray  # [H, W] grey values (HU for CT; NaN is missing, as padding is) or [H, W, 3] RGB
     window: Window | None = None  # how to display grey values; None: the full range of an 8-bit image, else min..max
     curve: GreyCurve | None = None  # how to display them where there is no window
     modality: str = "unknown"  # "CT", "MR", "CR", "pathology", ...

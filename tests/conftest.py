@@ -148,7 +148,7 @@ def schooled(nano: VLMPolicy, demonstrations: list[Trajectory]) -> VLMPolicy:
     """A copy of the nano policy that half learned the demonstrations: it calls tools, errs, and rambles."""
     import torch
 
-    from medvista.functional.losses import negative_log_likelihood
+    from medvista.functional.objectives import negative_log_likelihood
     from medvista.rollout import TokenBatch
 
     policy = copy.deepcopy(nano)

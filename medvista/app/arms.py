@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from medvista.data.phantom_vqa import NEEDS
+
 ToolUse = Literal["none", "tools", "random"]  # no tools, the configured ones, or those with their boxes moved at random
 
 
@@ -115,7 +117,8 @@ EVALUATED: Mapping[str, Arm] = {  # the arms of an evaluation of a given policy
     "policy": Arm(stage="policy", conditions=WITH_TOOLS, description="the policy with the tools"),
 }
 CHANGES = ("blank", "shuffled", "random")  # what is shown instead of a tool's result, to see whether it matters
-NEED_A_LOOK = ("attribute", "yes_no", "comparison")  # the families that comparisons are about, where they are asked
+# The families that comparisons are about, where they are asked.
+NEED_A_LOOK = tuple(family for family, needed in NEEDS.items() if needed == "zoom")
 UNSEEING = ("blind", "blanked", "lookup", "majority")  # arms that see no image
 BASELINES = (  # the arms that sft_rl is compared with, the comparison that matters most first
     "sft",

@@ -15,12 +15,14 @@ from typing import Any, cast
 import numpy as np
 
 from medvista.app.arms import ARMS, families_that_need_a_look
+from medvista.app.config.composition import compose
 from medvista.app.config.schema import ClaimConfig, ExperimentConfig
 from medvista.app.evaluating.ending import print_ending
 from medvista.app.evaluating.outcomes import Outcomes, read_outcomes
 from medvista.app.evaluating.reporting import learning_curves, notes, pick_episodes
 from medvista.app.progress import Progress, Work
 from medvista.app.run_folder import prepare_folder
+from medvista.app.stage_settings import differences, run_settings
 from medvista.data.phantom_vqa import BENCHMARK, CHANCE
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
@@ -63,7 +65,7 @@ def run_claim(config: ExperimentConfig) -> None:
     assert config.claim is not None
     prepare_folder(config)
     parts = list(claim_parts(config, config.claim))
-    missing = [part for part in parts if not (part.folder / "results.json").exists()]
+    missing = [part for part in parts if not is_done(part)]
     start = time.perf_counter()
     progress = Progress([Work(name="runs", units=len(parts), unit="run")])
     with (
@@ -112,6 +114,24 @@ def claim_parts(config: ExperimentConfig, claim: ClaimConfig) -> Iterator[Part]:
                 arms=tuple(arms),
                 overrides=(f"experiment={claim.experiment}", f"cache_dir={config.cache_dir}", *overrides),
             )
+
+
+def is_done(part: Part) -> bool:
+    """Whether the run has ended, under the settings that it would have now.
+
+    Raises:
+        UserError: it was made with other settings, which are named; more arms are no other settings.
+    """
+    if not (part.folder / "results.json").exists():
+        return False
+    written = f"experiment={part.folder / 'config.yaml'}"
+    before, now = (run_settings(compose(ExperimentConfig, given)) for given in ([written], part.overrides))
+    if differs := differences(before, now):
+        raise UserError(
+            f"the run of teacher {part.teacher}, seed {part.seed} in {part.folder} was made with other settings: "
+            f"{'; '.join(differs)}. Give the same ones, or another output_dir."
+        )
+    return set(compose(ExperimentConfig, [written]).arms) >= set(part.arms)
 
 
 def _run_part(part: Part) -> None:

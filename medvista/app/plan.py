@@ -17,6 +17,8 @@ _RL_EPISODE_S = 87 / (40 * 24 * 8)
 _TEST_EPISODE_S = 100 / (8 * 2 * 1024 + 2048)
 # Both pre-stages together took 252 s; a step of the first takes 1.3 times one of the second, at these batches.
 _VIEW_S, _CAPTION_S = 156 / (420 * 256), 96 / (340 * 96)
+_LEAST_S = 60  # below, a run is mostly loading and saving, which was not measured
+_LEAST_S = 60  # below, a run is mostly loading and saving, which was not measured
 _FROM: Mapping[str, Sequence[str]] = {  # the stages that a stage begins with
     "direct_rl": ("direct",),
     "sft_rl": ("sft",),
@@ -67,11 +69,12 @@ def evaluation_plan(
 def plan_in_words(works: Sequence[Work], base: str) -> str:
     """The plan as a person reads it before the run.
 
-    >>> plan_in_words([Work(name="sft", units=130, unit="step", seconds=58.0)], "shipped")
-    '1 stage, about 58 s on two idle cores: sft; base model: shipped'
+    >>> plan_in_words([Work(name="sft", units=130, unit="step", seconds=158.0)], "shipped")
+    '1 stage, about 3 min on two idle cores: sft; base model: shipped'
     """
     known = [work.seconds for work in works if work.seconds is not None]
-    about = f", about {in_words(sum(known))} on two idle cores" if known and len(known) == len(works) else ""
+    is_told = len(known) == len(works) and sum(known) >= _LEAST_S
+    about = f", about {in_words(sum(known))} on two idle cores" if is_told else ""
     stages = "1 stage" if len(works) == 1 else f"{len(works)} stages"
     return f"{stages}{about}: {', '.join(work.name for work in works)}; base model: {base}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -12,12 +13,12 @@ from typing import TextIO
 
 from tqdm import tqdm
 
-from medvista.app.terminal import in_words, leads
+from medvista.app.terminal import WIDTH, in_words, leads
 
 _EVERY = 30.0  # seconds between two lines of a log
 _REDRAWN = 0.1  # seconds between two pictures of the bar
 _BAR = "{desc} {percentage:3.0f}% |{bar:20}| {postfix}"
-_WIDTH = 120  # of a line in a log
+_LONGEST = 120  # characters of a line in a log
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -58,7 +59,7 @@ class Progress:
         self._bar: tqdm[None] | None = None
         self._lines = shown and leads() and not self._stream.isatty()
         if shown and leads() and self._stream.isatty():
-            self._bar = tqdm(total=1000, file=self._stream, leave=False, dynamic_ncols=True, bar_format=_BAR)
+            self._bar = tqdm(total=1000, file=self._stream, leave=False, ncols=_columns(self._stream), bar_format=_BAR)
             self._handler = _AboveTheBar(self._stream)
             logging.getLogger("medvista").addHandler(self._handler)
 
@@ -116,10 +117,10 @@ class Progress:
                 total += amount
         return done, total
 
-    def show(self, stage: StageProgress, *, force: bool = False) -> None:
+    def show(self, stage: StageProgress) -> None:
         """Draws the bar again, or prints a line, unless that was done a moment ago."""
         now = self.clock()
-        if not force and now - self._said < (_REDRAWN if self._bar is not None else _EVERY):
+        if now - self._said < (_REDRAWN if self._bar is not None else _EVERY):
             return
         left = self._left(stage)
         told = ", ".join(text for text in (left and f"about {in_words(left)} left", stage.note) if text)
@@ -127,6 +128,8 @@ class Progress:
             self._said = now
             share = self.share_done() or stage.share
             self._bar.n = round(1000 * share)
+            self._bar.ncols = _columns(self._stream)
+            self._bar.ncols = _columns(self._stream)
             self._bar.set_description_str(f"{self._place(stage)}, {_counted(stage)}", refresh=False)
             self._bar.set_postfix_str(told, refresh=True)
         elif now - max(self._said, stage.began) >= _EVERY:
@@ -147,7 +150,7 @@ class Progress:
     def _say(self, line: str) -> None:
         if self._lines:
             self._said = self.clock()
-            print(line[:_WIDTH], file=self._stream, flush=True)
+            print(line[:_LONGEST], file=self._stream, flush=True)
 
 
 class StageProgress:
@@ -208,6 +211,24 @@ class _AboveTheBar(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one record."""
         tqdm.write(self.format(record), file=self._stream)
+
+
+def _columns(stream: TextIO) -> int:
+    """The terminal's width; some say that they have none."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):  # no file, as in tests
+        columns = 0
+    return min(columns or WIDTH, WIDTH)
+
+
+def _columns(stream: TextIO) -> int:
+    """The terminal's width; some say that they have none."""
+    try:
+        columns = os.get_terminal_size(stream.fileno()).columns
+    except (OSError, ValueError):  # no file, as in tests
+        columns = 0
+    return min(columns or WIDTH, WIDTH)
 
 
 def _counted(stage: StageProgress) -> str:

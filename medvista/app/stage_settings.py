@@ -106,6 +106,13 @@ def episode_settings(config: ExperimentConfig) -> Settings:
     return found
 
 
+def run_settings(config: ExperimentConfig) -> Settings:
+    """All that shapes the numbers of a run of a claim, beside its seed and its arms."""
+    reported = ("evaluation",)
+    found = dict(_flat(config, (*(name for name in _NO_INFLUENCE if name not in reported), "seed")))
+    return found | {"data.test_images": config.data.test_images}
+
+
 def differences(before: Settings, now: Settings) -> list[str]:
     """What differs, one phrase per key.
 
@@ -122,6 +129,7 @@ def differences(before: Settings, now: Settings) -> list[str]:
 
 def write_settings(path: Path, settings: Settings) -> None:
     """Keeps the settings beside what they shape, with their hash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(settings, sort_keys=True)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:

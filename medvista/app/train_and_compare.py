@@ -33,7 +33,7 @@ from medvista.app.training.trainer import check_trainer
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.numbers.results_file import write_results
-from medvista.functional.losses import SURROGATES
+from medvista.functional.objectives import SURROGATES
 from medvista.rewards import RewardFunction
 
 _MAIN = "sft_rl"  # the arm that the others are there to judge

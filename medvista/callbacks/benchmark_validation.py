@@ -1,4 +1,4 @@
-"""One set of metrics a benchmark, over all ranks."""
+"""One set of metrics per benchmark, over all ranks."""
 
 from __future__ import annotations
 

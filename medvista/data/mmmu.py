@@ -8,8 +8,9 @@ Three forms are read:
 * MMMU-Pro (Yue et al. 2024, arXiv 2409.02813), the hub's ``MMMU/MMMU_Pro``, "standard (10 options)";
 * MMMU-Pro as JSON lines with image paths (``mmmu-pro/tool/data.jsonl`` of github.com/MMMU-Benchmark/MMMU).
 
-Splits: MMMU's official dev (5 a subject) is our validation split, its official validation (30 a subject) is our test
-split, which is what papers report; answers of its official test split are not published ("?"). MMMU-Pro is all test.
+Splits: MMMU's official dev (5 per subject) is our validation split, its official validation (30 per subject) is our
+test split, which is what papers report; answers of its official test split are not published ("?"). MMMU-Pro is all
+test.
 Questions and options name images as ``<image 1>``; here they become "Image 0", as tools count them.
 """
 

@@ -1,10 +1,10 @@
 """The published scorings: which numbers each has, and which one is its headline.
 
 A scoring has the name of the benchmark that it was published with; an entry in `medvista.data.registry` names its
-scoring, and `medvista.evaluation.numbers.benchmark_scoring` brings the two together. The headline is exact match everywhere
-(``accuracy``): of what the benchmarks report it is the number in which nothing is softened. Beside it stand the numbers
-of the paper, computed as it computes them where that is known, so that they can be compared with published ones;
-docs/scoring.md has the table.
+scoring, and `medvista.evaluation.numbers.benchmark_scoring` brings the two together. The headline is exact match
+everywhere (``accuracy``): of what the benchmarks report it is the number in which nothing is softened. Beside it stand
+the numbers of the paper, computed as it computes them where that is known, so that they can be compared with published
+ones; docs/scoring.md has the table.
 """
 
 from __future__ import annotations

@@ -181,6 +181,14 @@ def test_a_time_is_told_only_where_it_was_measured() -> None:
     for other in ("policy.path=some/model", "data.benchmark=slake", "policy.nano.layers=12", "trainer.devices=2"):
         plan = training_plan(config(other), base_trained_here=False, test_questions=1024)
         assert "about" not in plan_in_words(plan, "some/model"), other
+    short = training_plan(
+        config("experiment=smoke", "arms=[direct,sft_rl]"), base_trained_here=False, test_questions=16
+    )
+    assert "about" not in plan_in_words(short, "shipped"), "loading takes longer than training, and was not measured"
+    short = training_plan(
+        config("experiment=smoke", "arms=[direct,sft_rl]"), base_trained_here=False, test_questions=16
+    )
+    assert "about" not in plan_in_words(short, "shipped"), "loading takes longer than training, and was not measured"
     unmeasured = training_plan(config("arms=[sft_rejection]"), base_trained_here=False, test_questions=1024)
     assert "about" not in plan_in_words(unmeasured, "shipped")
 

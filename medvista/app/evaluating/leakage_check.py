@@ -30,7 +30,7 @@ def clean_subset(test: Mapping[str, Sequence[VQASample]], leakage: LeakageReport
     Raises:
         UserError: none is left.
     """
-    clean = {name: leakage.clean(samples) for name, samples in test.items()}
+    clean: dict[str, Sequence[VQASample]] = {name: leakage.clean(samples) for name, samples in test.items()}
     for name, samples in clean.items():
         if not samples:
             raise UserError(f"evaluation.clean_subset leaves no question of {name}: training has seen all its images.")

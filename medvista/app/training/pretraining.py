@@ -19,9 +19,9 @@ from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_views import captioned_views, labelled_views
 from medvista.data.phantoms import Phantom, draw_phantom
 from medvista.modules import SFTModule, VisionPretrainingModule
-from medvista.policies import ChatRenderer, VLMPolicy
-from medvista.policies.scripted import text_completion
+from medvista.policies import ChatRenderer, VLMPolicy, text_completion
 from medvista.rollout import TokenBatch
+from medvista.tools.builtin.zoom import zoom_sentence
 from medvista.types import Observation, TokenStream
 
 _PRETRAINING_SEEDS = 50_000_000  # phantoms of no split
@@ -142,6 +142,6 @@ def corpus(players: Players) -> Iterator[str]:
     numbers = [round(1000 * cell / grid) for cell in range(grid + 1)]
     for x in numbers:
         for y in numbers:
-            yield f"Image 1: Zoom of image 0 at [{x}, {y}, {min(1000, x + 143)}, {min(1000, y + 143)}]."
+            yield f"Image 1: {zoom_sentence(0, (x, y, min(1000, x + 143), min(1000, y + 143)))}"
     yield from ["Describe the image.", "A nodule in the left lung at", "A nodule in the right lung at"] * 100
     yield from ["user\n", "assistant\n", "Image 1: Image 0 in the bone window of centre 500, width 2000 HU."] * 200

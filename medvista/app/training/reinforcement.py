@@ -29,7 +29,14 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
     config, rl = players.config, players.config.rl
     steps_per_update = rl.grpo.minibatches * rl.grpo.inner_epochs
     steps = rl.updates * steps_per_update
-    module = GRPOModule(policy, rl.grpo, rl.optimiser, total_steps=steps, temperature=rl.temperature)
+    module = GRPOModule(
+        policy,
+        rl.grpo,
+        rl.optimiser,
+        total_steps=steps,
+        temperature=rl.temperature,
+        advantage_scale=rl.advantage_scale,
+    )
     data = RolloutDataModule(
         players.questions.train,
         players.collector_factory(conditions),
@@ -39,7 +46,6 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         updates=rl.updates,
         max_new_tokens=config.max_new_tokens,
         temperature=rl.temperature,
-        advantage_scale=rl.advantage_scale,
         refill_rounds=rl.refill_rounds,
         seed=config.seed,
     )

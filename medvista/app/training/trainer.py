@@ -55,7 +55,10 @@ def fit_stage(
     callbacks: Sequence[lightning.Callback],
     steps: int,
 ) -> None:
-    """Trains a stage, or goes on from its last checkpoint, with what every stage has beside its own callbacks."""
+    """Trains a stage, or goes on from its last checkpoint, with what every stage has beside its own callbacks.
+
+    It is validated before its first step and after its last, too, so that every curve has a beginning and an end.
+    """
     episodes = TrajectoryLogger(config.output_dir / "trajectories" / folder.name)
     with shown_training(progress, folder.name, steps) as shown:
         trainer = make_trainer(
@@ -70,8 +73,12 @@ def fit_stage(
             gradient_clip_val=1.0 if module.automatic_optimization else None,
         )
         last = folder / "last.ckpt"
+        if not last.exists():
+            trainer.validate(module, datamodule=data, verbose=False)
         # Our own checkpoint holds optimiser and callback states, which are more than tensors.
         fit(trainer, module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=False)
+        if trainer.global_step % config.trainer.validate_every:
+            trainer.validate(module, datamodule=data, verbose=False)
 
 
 def check_trainer(config: TrainerConfig) -> None:
