@@ -7,18 +7,20 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from tqdm import tqdm
 
 from medvista.app.arms import ARMS, families_that_need_a_look
 from medvista.app.config.composition import compose
 from medvista.app.config.schema import ClaimConfig, ExperimentConfig
+from medvista.app.evaluating.ending import print_ending
 from medvista.app.evaluating.outcomes import Outcomes, read_outcomes
 from medvista.app.evaluating.reporting import learning_curves, notes, pick_episodes
+from medvista.app.progress import Progress, Work
 from medvista.app.run_folder import prepare_folder
 from medvista.app.stage_settings import differences, run_settings
 from medvista.data.phantom_vqa import BENCHMARK, CHANCE
@@ -30,7 +32,6 @@ from medvista.evaluation.numbers.results import ArmScore, Comparison, Mode, Resu
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.evaluation.page.report import write_report
 from medvista.evaluation.playing.episode_set import EpisodeSet
-from medvista.evaluation.tables.overview import format_tables, headline_tables
 from medvista.functional.statistics import (
     bootstrap_ci,
     hierarchical_bootstrap_difference,
@@ -66,10 +67,15 @@ def run_claim(config: ExperimentConfig) -> None:
     parts = list(claim_parts(config, config.claim))
     missing = [part for part in parts if not is_done(part)]
     start = time.perf_counter()
-    with ThreadPoolExecutor(config.claim.workers) as pool, tqdm(total=len(parts), unit="run") as bar:
-        bar.update(len(parts) - len(missing))
+    progress = Progress([Work(name="runs", units=len(parts), unit="run")])
+    with (
+        closing(progress),
+        ThreadPoolExecutor(config.claim.workers) as pool,
+        progress.stage("runs", len(parts), "run") as shown,
+    ):
+        shown.resumed_at(len(parts) - len(missing))
         for _ in pool.map(_run_part, missing):
-            bar.update()
+            shown.reach(shown.done + 1)
     results = with_tool_use(claim_results(config, parts), config, parts)
     write_results(config.output_dir / "results.json", replace(results, timing={"total_s": time.perf_counter() - start}))
     write_report(
@@ -79,8 +85,7 @@ def run_claim(config: ExperimentConfig) -> None:
         dict(_episodes_of_first_seed(config, parts)),
         notes=(*notes(config), "Curves and episodes are those of the first seed; every run has a report of its own."),
     )
-    print(f"\n{format_tables(headline_tables(results))}")
-    print(f"\n{config.output_dir / 'report.html'}")
+    print_ending(config, results)
 
 
 def _curves_of_first_seed(parts: Sequence[Part]) -> Iterator[tuple[str, Mapping[str, Sequence[tuple[int, float]]]]]:

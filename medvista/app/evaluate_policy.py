@@ -15,8 +15,10 @@ from medvista.app.evaluating.leakage_check import clean_subset, find_leakage
 from medvista.app.evaluating.playing import Player
 from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
+from medvista.app.plan import evaluation_plan
 from medvista.app.players import Players
 from medvista.app.processes import join_processes, leave_processes
+from medvista.app.progress import Progress
 from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
@@ -70,6 +72,8 @@ def _evaluate(players: Players, *, leads: bool, start: float) -> None:
     leakage = _leakage(questions, notes)
     test = _asked(questions, leakage, notes)
     policies, arms = GivenPolicies(config), _arms(config, notes)
+    plan = evaluation_plan(config, arms, sum(map(len, test.values())), replayed=_MAIN)
+    players.progress = Progress([replace(work, seconds=None) for work in plan], shown=leads)
     player = Player(players, policies, arms, test)
     began = time.perf_counter()
     episodes = player.play()
@@ -78,6 +82,7 @@ def _evaluate(players: Players, *, leads: bool, start: float) -> None:
     if players.endpoint is not None:
         notes.append(f"asked of the endpoint by this process: {players.endpoint.cost_line()}")
     notes += [*questions.splits.lines(), *_unread(questions)]
+    players.progress.close()
     if not leads:
         return
     stages = {name: arm.stage for name, arm in arms.items() if arm.stage is not None}

@@ -11,6 +11,7 @@ import gymnasium
 
 from medvista.app.arms import BLANKED, Conditions, ToolUse
 from medvista.app.config.schema import ExperimentConfig
+from medvista.app.progress import Progress
 from medvista.app.questions import Questions
 from medvista.app.toolboxes import find_tools, make_toolbox, step_threads
 from medvista.data.expert import ScriptedExpert
@@ -31,11 +32,13 @@ class Players:
     Args:
         config: of the run.
         questions: whose episodes are played.
+        progress: told how far training and playing are; by default nobody is.
     """
 
-    def __init__(self, config: ExperimentConfig, questions: Questions) -> None:
+    def __init__(self, config: ExperimentConfig, questions: Questions, progress: Progress | None = None) -> None:
         self.config = config
         self.questions = questions
+        self.progress = progress or Progress(shown=False)
 
     @cached_property
     def tools(self) -> list[Tool]:

@@ -131,6 +131,7 @@ def write_settings(path: Path, settings: Settings) -> None:
     """Keeps the settings beside what they shape, with their hash."""
     path.parent.mkdir(parents=True, exist_ok=True)
     text = json.dumps(settings, sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
         file.write(json.dumps({"sha256": _digest(text.encode()), "settings": settings}, indent=1).encode())
 

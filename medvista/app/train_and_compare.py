@@ -17,12 +17,15 @@ from medvista.app.evaluating.outcomes import Outcomes, write_outcomes
 from medvista.app.evaluating.playing import Player
 from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
+from medvista.app.plan import plan_in_words, training_plan
 from medvista.app.players import Players
+from medvista.app.progress import Progress
 from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
 from medvista.app.start_checks import warn_at_start
+from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.stages import Stages
@@ -52,6 +55,10 @@ def _run_arms(players: Players, start: float) -> None:
     settings = RunSettings(config, questions, base.identity)
     settings.check()
     stages = Stages(players, base, settings)
+    asked = sum(map(len, questions.test.values()))
+    plan = training_plan(config, base_trained_here=base.is_trained_here, test_questions=asked)
+    players.progress = Progress(plan)
+    say(plan_in_words(plan, base.origin))
     stages.policy("base")
     prepare_folder(config)  # not before every input is known to be good: it moves an earlier run aside
     base.keep_logs(config.output_dir)
@@ -85,6 +92,7 @@ def _run_arms(players: Players, start: float) -> None:
     )
     write_results(config.output_dir / "results.json", results)
     seen = leakage.lines() if leakage is not None else []
+    players.progress.close()
     report(config, results, episodes, [*seen, *questions.splits.lines()])
 
 

@@ -117,7 +117,7 @@ class PretrainConfig:
         0, help="Seed of the base model; apart from the run's seed, as the weights of a hub model would be.", least=0
     )
     caption_steps: int = setting(300, help="Optimiser steps of the caption pre-stage; 0 skips it.", least=0)
-    rebuild: bool = setting(False, help="Trains the base model even where it is shipped or kept.")
+    rebuild: bool = setting(False, help="Trains the base model even where it is shipped or kept.", invocation=True)
     caption_batch_size: int = setting(96, help="Captions per optimiser step.", above=0)
     caption_optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Protocol, cast
 
-from tqdm import tqdm
-
 from medvista.app.arms import Arm
+from medvista.app.plan import REPLAYS, TEST
 from medvista.app.players import Players
 from medvista.app.processes import evaluation_device
+from medvista.app.progress import StageProgress
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.numbers.counterfactuals import donors, recorded_turns, shown_a_result
@@ -69,20 +69,28 @@ class Player:
         modes = [cast(Mode, mode) for mode in self.config.evaluation.modes]
         jobs = [EpisodeSet(name, arm, mode) for arm in self.arms for mode in modes for name in self._asked(arm)]
         played: Episodes = {}
-        for job in jobs:
-            samples = self.test[job.benchmark]
-            path = job.path(self.config.output_dir)
-            self._play(path, samples, partial(self._collector, self.arms[job.arm], samples), mode=job.mode)
-            played[job] = self._read(path, samples)
+        with self.players.progress.stage(
+            TEST, self._own(self.test[job.benchmark] for job in jobs), "question"
+        ) as shown:
+            for job in jobs:
+                samples = self.test[job.benchmark]
+                path = job.path(self.config.output_dir)
+                collector = partial(self._collector, self.arms[job.arm], samples)
+                self._play(path, samples, collector, mode=job.mode, shown=shown)
+                played[job] = self._read(path, samples)
         return played
 
     def replay(self, arm: str, episodes: Episodes) -> Replays:
         """The greedy episodes of an arm in which a tool showed something, with something else shown in its place."""
         played = [true for name in self.test if (true := EpisodeSet(name, arm, "greedy")) in episodes]
         replays = [true._replace(change=change) for true in played for change in self.config.evaluation.counterfactuals]
-        return {replay: self._replay(replay) for replay in replays}
+        if not replays:
+            return {}
+        asked = self._own(self.test[replay.benchmark] for replay in replays)
+        with self.players.progress.stage(REPLAYS, asked, "question") as shown:
+            return {replay: self._replay(replay, shown) for replay in replays}
 
-    def _replay(self, replay: EpisodeSet) -> dict[str, Trajectory]:
+    def _replay(self, replay: EpisodeSet, shown: StageProgress) -> dict[str, Trajectory]:
         run = self.config.output_dir
         asked = {sample.id: sample for sample in self.test[replay.benchmark]}
         true = list(read_trajectories(replay._replace(change="").path(run), ids=set(asked)))
@@ -91,7 +99,9 @@ class Player:
         if not samples:
             return {}
         path = replay.path(run)
-        self._play(path, samples, lambda: self._replaying_collector(replay, true), mode="greedy", seeds=seeds)
+        collector = partial(self._replaying_collector, replay, true)
+        shown.skip(self._own([list(asked)]) - self._own([samples]))
+        self._play(path, samples, collector, mode="greedy", seeds=seeds, shown=shown)
         return {trajectory.sample.id: trajectory for trajectory in self._read(path, samples)}
 
     def _play(
@@ -101,20 +111,27 @@ class Player:
         make_collector: Callable[[], RolloutCollector],
         *,
         mode: Mode,
+        shown: StageProgress,
         seeds: Sequence[int] | None = None,
     ) -> None:
         params = SamplingParams(max_new_tokens=self.config.max_new_tokens, temperature=_TEMPERATURE[mode])
-        own = len(self.shard.own(len(samples)))
-        with tqdm(total=own, desc=path.stem, unit="question", disable=not self.shard.leads) as bar:
-            play_questions(
-                samples,
-                EpisodeLog(path, self.shard),
-                make_collector,
-                params,
-                batch_size=self.config.evaluation.batch_size,
-                seeds=seeds,
-                on_finished=bar.update,
-            )
+
+        def finished(more: int) -> None:
+            shown.reach(shown.done + more, path.stem)
+
+        play_questions(
+            samples,
+            EpisodeLog(path, self.shard),
+            make_collector,
+            params,
+            batch_size=self.config.evaluation.batch_size,
+            seeds=seeds,
+            on_finished=finished,
+        )
+
+    def _own(self, asked: Iterable[Sequence[object]]) -> int:
+        """How many of the questions asked are this process's to play."""
+        return sum(len(self.shard.own(len(samples))) for samples in asked)
 
     def _read(self, path: Path, samples: Sequence[VQASample]) -> list[Trajectory]:
         asked = {sample.id: sample for sample in samples}

@@ -1,4 +1,4 @@
-"""What a run shows a person at its end: the report and the tables in the terminal."""
+"""What a run shows a person at its end: the report, and what it says in the terminal."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
 from medvista.app.config.schema import ExperimentConfig
+from medvista.app.evaluating.ending import print_ending
 from medvista.app.evaluating.playing import Episodes
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.page.report import write_report
-from medvista.evaluation.tables.overview import format_tables, headline_tables, main_tables
 from medvista.functional.episodes import correct
 from medvista.types import Trajectory
 
@@ -26,7 +26,7 @@ _TESTED_ONCE = "The test split was evaluated once, after all training; validatio
 
 
 def report(config: ExperimentConfig, results: Results, episodes: Episodes, more_notes: Sequence[str] = ()) -> None:
-    """Writes ``report.html`` and prints the tables.
+    """Writes ``report.html`` and prints what was found.
 
     Args:
         config: of the run.
@@ -43,11 +43,7 @@ def report(config: ExperimentConfig, results: Results, episodes: Episodes, more_
             shown.setdefault(played.arm, []).extend(seen[sample_id] for sample_id in picked)
     page = config.output_dir / "report.html"
     write_report(page, results, learning_curves(config.output_dir), shown, (*notes(config), *more_notes))
-    tables = main_tables(results) if config.task == "evaluate" else headline_tables(results)
-    print(f"\n{format_tables(tables)}\n")
-    for note in more_notes:
-        print(note)
-    print(f"\n{config.output_dir / 'results.json'}   numbers\n{page}   every table, curves, episodes")
+    print_ending(config, results, more_notes)
 
 
 def notes(config: ExperimentConfig) -> tuple[str, ...]:

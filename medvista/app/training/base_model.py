@@ -24,6 +24,7 @@ from medvista.data.phantoms import RENDERER_VERSION
 from medvista.policies import VLMPolicy, build_nano
 
 SHIPPED = Path(medvista.__file__).parent / "assets" / "nano"
+_HERE = "trained in this run"
 _READ_WHOLE = 2**20  # bytes; of larger files only the size counts in a model's identity
 
 
@@ -60,11 +61,16 @@ class BaseModel:
         if self.config.policy.path is not None:
             return self.config.policy.path
         if self.config.pretrain.rebuild:
-            return "trained in this run"
+            return _HERE
         if self.is_shipped:
             return "shipped"
         kept = self.config.cache_dir / f"nano-{self.recipe}" / "config.json"
-        return "kept from an earlier run" if kept.exists() else "trained in this run"
+        return "kept from an earlier run" if kept.exists() else _HERE
+
+    @property
+    def is_trained_here(self) -> bool:
+        """Whether this run trains it."""
+        return self.origin == _HERE
 
     @property
     def is_shipped(self) -> bool:

@@ -31,17 +31,19 @@ def iterate_expert(players: Players, folder: Path, policy: VLMPolicy, *, budget:
     start = time.perf_counter()
     kept: list[TokenStream] = []
     spent = episodes = steps = 0
-    for round_index in range(rejection.rounds):
-        target = budget * (round_index + 1) // rejection.rounds
-        played = _sample_until(players, policy, target - spent, round_index)
-        spent += _sampled_tokens(played)
-        episodes += len(played)
-        kept += [t.stream for t in played if correct(t)]
-        if not kept:  # nothing was right yet, so there is nothing to learn from
-            continue
-        more = max(1, rejection.epochs * len(kept) // sft.batch_size)
-        train_sft(players, folder / f"round-{round_index}", policy, kept, sft, WITH_TOOLS, steps=more)
-        steps += more
+    with players.progress.stage(folder.name, rejection.rounds, "round") as shown:
+        for round_index in range(rejection.rounds):
+            shown.reach(round_index)
+            target = budget * (round_index + 1) // rejection.rounds
+            played = _sample_until(players, policy, target - spent, round_index)
+            spent += _sampled_tokens(played)
+            episodes += len(played)
+            kept += [t.stream for t in played if correct(t)]
+            if not kept:  # nothing was right yet, so there is nothing to learn from
+                continue
+            more = max(1, rejection.epochs * len(kept) // sft.batch_size)
+            train_sft(players, folder / f"round-{round_index}", policy, kept, sft, WITH_TOOLS, steps=more)
+            steps += more
     return StageRecord(seconds=time.perf_counter() - start, steps=steps, episodes=episodes, generated_tokens=spent)
 
 

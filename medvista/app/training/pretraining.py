@@ -13,7 +13,7 @@ from lightning.pytorch.loggers import CSVLogger
 from torch.utils.data import DataLoader, TensorDataset
 
 from medvista.app.players import Players
-from medvista.app.training.progress import StageProgressBar
+from medvista.app.training.progress import shown_training
 from medvista.app.training.trainer import fit
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_views import captioned_views, labelled_views
@@ -41,7 +41,8 @@ def pretrain_vision(players: Players, policy: VLMPolicy, logs: Path) -> None:
     held_out = _views(players, policy, images=100, seed=_PRETRAINING_SEEDS + config.images)
     loader = DataLoader(views, batch_size=config.batch_size, shuffle=True, drop_last=True, collate_fn=_collate)
     held_out_loader = DataLoader(held_out, batch_size=config.batch_size, collate_fn=_collate)
-    fit(_trainer(players, "vision", config.steps, logs), module, loader, held_out_loader)
+    with shown_training(players.progress, "vision pre-stage", config.steps) as shown:
+        fit(_trainer(players, "vision", config.steps, logs, shown), module, loader, held_out_loader)
 
 
 def pretrain_captions(players: Players, policy: VLMPolicy, logs: Path) -> None:
@@ -69,10 +70,11 @@ def pretrain_captions(players: Players, policy: VLMPolicy, logs: Path) -> None:
         drop_last=True,
         collate_fn=TokenBatch.from_streams,
     )
-    fit(_trainer(players, "captions", config.caption_steps, logs), module, loader)
+    with shown_training(players.progress, "captions pre-stage", config.caption_steps) as shown:
+        fit(_trainer(players, "captions", config.caption_steps, logs, shown), module, loader)
 
 
-def _trainer(players: Players, part: str, steps: int, logs: Path) -> lightning.Trainer:
+def _trainer(players: Players, part: str, steps: int, logs: Path, shown: lightning.Callback) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator=players.config.trainer.accelerator,
         devices=1,
@@ -82,11 +84,12 @@ def _trainer(players: Players, part: str, steps: int, logs: Path) -> lightning.T
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_model_summary=False,
+        enable_progress_bar=False,
         num_sanity_val_steps=0,
         check_val_every_n_epoch=None,
         val_check_interval=steps,
         gradient_clip_val=1.0,
-        callbacks=[StageProgressBar(f"{part} pre-stage", steps)],
+        callbacks=[shown],
     )
 
 

@@ -52,7 +52,7 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
     checkpoint = PolicyCheckpoint(folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update)
     callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
     callbacks += [ReferenceKL()] if rl.grpo.kl_coefficient else []
-    fit_stage(config, folder, module, data, callbacks, steps)
+    fit_stage(config, players.progress, folder, module, data, callbacks, steps)
     return StageRecord(
         seconds=timer.time_elapsed("train"),
         steps=module.trainer.global_step,

@@ -59,7 +59,7 @@ def train_sft(
         seed=config.seed,
         max_new_tokens=config.max_new_tokens,
     )
-    fit_stage(config, folder, module, data, [checkpoint, timer], steps)
+    fit_stage(config, players.progress, folder, module, data, [checkpoint, timer], steps)
     if keep_best and checkpoint.best_model_path:
         state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
         module.load_state_dict(state)

@@ -12,7 +12,8 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from medvista.app.config.schema import ExperimentConfig, TrainerConfig
-from medvista.app.training.progress import StageProgressBar
+from medvista.app.progress import Progress
+from medvista.app.training.progress import shown_training
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
 
@@ -37,6 +38,7 @@ def make_trainer(
             CSVLogger(folder, name="", version="logs"),
         ],
         enable_model_summary=False,
+        enable_progress_bar=False,  # the run has one of its own
         use_distributed_sampler=False,  # our samplers shard and resume by themselves
         num_sanity_val_steps=0,
         log_every_n_steps=1,
@@ -46,6 +48,7 @@ def make_trainer(
 
 def fit_stage(
     config: ExperimentConfig,
+    progress: Progress,
     folder: Path,
     module: lightning.LightningModule,
     data: lightning.LightningDataModule,
@@ -56,29 +59,26 @@ def fit_stage(
 
     It is validated before its first step and after its last, too, so that every curve has a beginning and an end.
     """
-    trainer = make_trainer(
-        config.trainer,
-        config.output_dir,
-        folder,
-        [
-            *callbacks,
-            BenchmarkValidation(),
-            TrajectoryLogger(config.output_dir / "trajectories" / folder.name),
-            StageProgressBar(folder.name, steps),
-        ],
-        max_steps=steps,
-        max_epochs=-1,
-        val_check_interval=config.trainer.validate_every,
-        check_val_every_n_epoch=None,
-        gradient_clip_val=1.0 if module.automatic_optimization else None,
-    )
-    last = folder / "last.ckpt"
-    if not last.exists():
-        trainer.validate(module, datamodule=data, verbose=False)
-    # Our own checkpoint holds optimiser and callback states, which are more than tensors.
-    fit(trainer, module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=False)
-    if trainer.global_step % config.trainer.validate_every:
-        trainer.validate(module, datamodule=data, verbose=False)
+    episodes = TrajectoryLogger(config.output_dir / "trajectories" / folder.name)
+    with shown_training(progress, folder.name, steps) as shown:
+        trainer = make_trainer(
+            config.trainer,
+            config.output_dir,
+            folder,
+            [*callbacks, BenchmarkValidation(), episodes, shown],
+            max_steps=steps,
+            max_epochs=-1,
+            val_check_interval=config.trainer.validate_every,
+            check_val_every_n_epoch=None,
+            gradient_clip_val=1.0 if module.automatic_optimization else None,
+        )
+        last = folder / "last.ckpt"
+        if not last.exists():
+            trainer.validate(module, datamodule=data, verbose=False)
+        # Our own checkpoint holds optimiser and callback states, which are more than tensors.
+        fit(trainer, module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=False)
+        if trainer.global_step % config.trainer.validate_every:
+            trainer.validate(module, datamodule=data, verbose=False)
 
 
 def check_trainer(config: TrainerConfig) -> None:
