@@ -35,29 +35,36 @@ def result(name, args):
     return {"content": [{"type": "text", "text": f"{name} got {json.dumps(args)}"}]}
 
 
-for line in sys.stdin:
-    if not line.strip():
-        continue
-    m = json.loads(line)
-    i = m.get("id")
-    meth = m.get("method")
-    if i is None:
-        continue
-    if meth == "initialize":
-        r = {
-            "protocolVersion": m["params"].get("protocolVersion", "2025-06-18"),
-            "capabilities": {"tools": {}},
-            "serverInfo": {"name": "raw", "version": "1"},
-        }
-    elif meth == "tools/list":
-        r = {"tools": [{"name": n, "description": n, "inputSchema": s} for n, s in TOOLS.items()]}
-    elif meth == "tools/call":
-        r = result(m["params"]["name"], m["params"].get("arguments"))
-    elif meth == "ping":
-        r = {}
-    else:
-        print(
-            json.dumps({"jsonrpc": "2.0", "id": i, "error": {"code": -32601, "message": "no " + str(meth)}}), flush=True
-        )
-        continue
-    print(json.dumps({"jsonrpc": "2.0", "id": i, "result": r}), flush=True)
+def serve() -> None:
+    """Answers what arrives on standard input."""
+    for line in sys.stdin:
+        if not line.strip():
+            continue
+        m = json.loads(line)
+        i = m.get("id")
+        meth = m.get("method")
+        if i is None:
+            continue
+        if meth == "initialize":
+            r = {
+                "protocolVersion": m["params"].get("protocolVersion", "2025-06-18"),
+                "capabilities": {"tools": {}},
+                "serverInfo": {"name": "raw", "version": "1"},
+            }
+        elif meth == "tools/list":
+            r = {"tools": [{"name": n, "description": n, "inputSchema": s} for n, s in TOOLS.items()]}
+        elif meth == "tools/call":
+            r = result(m["params"]["name"], m["params"].get("arguments"))
+        elif meth == "ping":
+            r = {}
+        else:
+            print(
+                json.dumps({"jsonrpc": "2.0", "id": i, "error": {"code": -32601, "message": "no " + str(meth)}}),
+                flush=True,
+            )
+            continue
+        print(json.dumps({"jsonrpc": "2.0", "id": i, "result": r}), flush=True)
+
+
+if __name__ == "__main__":
+    serve()

@@ -6,7 +6,7 @@ It is given a JSON object: tool -> what `tools/list` says of it beside the name.
 import json
 import sys
 
-TOOLS = json.loads(sys.argv[1])
+TOOLS = json.loads(sys.argv[1]) if __name__ == "__main__" else {}
 
 
 def answer(method: str, params: dict) -> dict | None:
@@ -26,11 +26,17 @@ def answer(method: str, params: dict) -> dict | None:
     return {} if method == "ping" else None
 
 
-for line in sys.stdin:
-    message = json.loads(line) if line.strip() else {}
-    if message.get("id") is None:
-        continue
-    result = answer(message["method"], message.get("params") or {})
-    refused = {"error": {"code": -32601, "message": "there is no such method"}}
-    reply = {"jsonrpc": "2.0", "id": message["id"], **(refused if result is None else {"result": result})}
-    print(json.dumps(reply), flush=True)
+def serve() -> None:
+    """Answers what arrives on standard input."""
+    for line in sys.stdin:
+        message = json.loads(line) if line.strip() else {}
+        if message.get("id") is None:
+            continue
+        result = answer(message["method"], message.get("params") or {})
+        refused = {"error": {"code": -32601, "message": "there is no such method"}}
+        reply = {"jsonrpc": "2.0", "id": message["id"], **(refused if result is None else {"result": result})}
+        print(json.dumps(reply), flush=True)
+
+
+if __name__ == "__main__":
+    serve()

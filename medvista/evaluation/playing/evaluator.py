@@ -36,10 +36,7 @@ def play_questions(
     Raises:
         UserError: two questions have one id, under which the log would keep one of them.
     """
-    ids = [sample.id for sample in samples]
-    if len(set(ids)) < len(ids):
-        id, times = Counter(ids).most_common(1)[0]
-        raise UserError(f"{times} questions of {samples[0].benchmark} have the id {id!r}: give each question its own")
+    ids = _unique_ids(samples)
     seeds = range(len(samples)) if seeds is None else seeds
     finished = log.finished()
     own = log.shard.own(len(samples))
@@ -58,3 +55,11 @@ def play_questions(
     if log.shard.leads:
         log.merge(ids)
     log.shard.wait_for_all()
+
+
+def _unique_ids(samples: Sequence[VQASample]) -> list[str]:
+    ids = [sample.id for sample in samples]
+    if len(set(ids)) < len(ids):
+        id, times = Counter(ids).most_common(1)[0]
+        raise UserError(f"{times} questions of {samples[0].benchmark} have the id {id!r}: give each question its own")
+    return ids

@@ -13,6 +13,7 @@ from medvista.endpoint import ChatEndpoint, Message, RequestRefusedError
 from medvista.endpoint_answers import Reply
 from medvista.errors import UserError
 from medvista.imaging.encoding import to_data_url
+from medvista.notices import notice
 from medvista.policies.engines.base import GenerationRequest, SamplingParams
 from medvista.settings import EndpointConfig
 from medvista.types import Completion, MedicalImage, Observation, Trajectory
@@ -22,6 +23,8 @@ log = logging.getLogger(__name__)
 ANSWER_GRAMMAR = """First think inside <think> and </think>. Then give the final answer, as short as it can be:
 <answer>...</answer>"""
 
+_SILENT = 8  # replies, all of them empty, after which no other is waited for
+_IN_REASONING = ": all was in a field for reasoning"
 _TURN_OF_NOTHING = "(no text)"  # endpoints refuse an empty turn in a conversation
 
 
@@ -45,7 +48,8 @@ class EndpointEngine:
         """One completion per request, in order; a request that the endpoint refuses gives an empty turn.
 
         Raises:
-            UserError: the endpoint cannot be used as configured, does not answer, or refuses all that it is asked.
+            UserError: the endpoint cannot be used as configured, does not answer, refuses all that it is asked, or has
+                sent nothing but empty replies.
         """
 
         def ask(request: GenerationRequest) -> Reply | RequestRefusedError:
@@ -65,7 +69,23 @@ class EndpointEngine:
             self._try_harmless_request(params)
         for reason in refused:
             log.warning("%r refused a request: %s", self.endpoint, reason)
+        self._say_what_was_odd(requests, replies)
         return [_completion(reply) for reply in replies]
+
+    def _say_what_was_odd(
+        self, requests: Sequence[GenerationRequest], replies: Sequence[Reply | RequestRefusedError]
+    ) -> None:
+        """Counts replies that were empty or written anew; raises when there has been no other than empty ones."""
+        read = [reply for reply in replies if isinstance(reply, Reply)]
+        for request, reply in zip(requests, replies, strict=True):
+            turn = f"{request.trajectory.sample.id}, turn {len(request.trajectory.turns) + 1}"
+            if isinstance(reply, Reply) and reply.empty:
+                notice(f"replies of the endpoint were empty{_IN_REASONING if reply.reasoned else ''}", turn)
+            elif isinstance(reply, Reply) and reply.native_calls:
+                notice("tool calls in the API's own form were written in the turn grammar", turn)
+        usage = self.endpoint.usage
+        if usage.empty == usage.requests >= _SILENT and not self.endpoint.usage_from_disk.requests:
+            raise UserError(f"all {usage.requests} replies of {self.endpoint!r} were empty; {_remedy(read)}.")
 
     def _try_harmless_request(self, params: SamplingParams) -> None:
         """Tells a wrong configuration, which refuses anything, from content that is refused."""
@@ -103,6 +123,18 @@ def _shown(observation: Observation) -> Message:
         {"type": "image_url", "image_url": {"url": to_data_url(image)}} for image in observation.images
     ]
     return {"role": "user", "content": [*parts, {"type": "text", "text": observation.text}]}
+
+
+def _remedy(replies: Sequence[Reply]) -> str:
+    """What to do about replies without text."""
+    if replies and all(reply.finish_reason == "length" for reply in replies):
+        return "they were cut off before there was any text: raise max_new_tokens"
+    if any(reply.reasoned for reply in replies):
+        return (
+            "the server put what the model wrote into a field for reasoning, which is no answer: "
+            "serve it without a reasoning parser, or turn its thinking off in policy.endpoint.body"
+        )
+    return "see how the model is served, and what it answers to a request by hand"
 
 
 def _draw(seed: Sequence[int]) -> int:
