@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -25,6 +26,7 @@ from medvista.tools.builtin.zoom import zoom_sentence
 from medvista.types import Observation, TokenStream
 
 _PRETRAINING_SEEDS = 50_000_000  # phantoms of no split
+_HELD_OUT_SEEDS = 60_000_000  # of no split, and not trained on
 
 
 def pretrain_vision(players: Players, policy: VLMPolicy, logs: Path) -> None:
@@ -48,19 +50,7 @@ def pretrain_vision(players: Players, policy: VLMPolicy, logs: Path) -> None:
 def pretrain_captions(players: Players, policy: VLMPolicy, logs: Path) -> None:
     """Teaches the whole model to say what single views show."""
     config = players.config.pretrain
-    expert = players.config.sft.expert
-    views = captioned_views(
-        _phantoms(players, config.images, _PRETRAINING_SEEDS),
-        view_size=players.config.policy.nano.view_size,
-        grid=expert.grid,
-        cells=expert.cells,
-        seed=config.seed,
-    )
-    prompts = ChatRenderer(policy).prompt([Observation(text=v.prompt, images=(v.view,)) for v in views])
-    streams = [
-        TokenStream().append_segment(prompt).append_completion(text_completion(view.caption, policy.tokenizer))
-        for prompt, view in zip(prompts, views, strict=True)
-    ]
+    streams = _captions(players, policy, images=config.images, seed=_PRETRAINING_SEEDS)
     lightning.seed_everything(config.seed, verbose=False)
     module = SFTModule(policy, config.caption_optimiser, total_steps=config.caption_steps)
     loader: DataLoader[TokenBatch] = DataLoader(
@@ -72,6 +62,45 @@ def pretrain_captions(players: Players, policy: VLMPolicy, logs: Path) -> None:
     )
     with shown_training(players.progress, "captions pre-stage", config.caption_steps) as shown:
         fit(_trainer(players, "captions", config.caption_steps, logs, shown), module, loader)
+
+
+@torch.no_grad()
+def caption_figures(players: Players, policy: VLMPolicy, images: int = 100) -> dict[str, float]:
+    """How well a base model captions views of phantoms that nothing was trained on.
+
+    Returns:
+        ``caption_nll``: mean negative log-likelihood of a caption's token, in nats.
+        ``captions_right``: share of captions each of whose tokens has more than half of the probability, so that greedy
+        decoding writes them.
+    """
+    streams = _captions(players, policy, images=images, seed=_HELD_OUT_SEEDS)
+    policy.eval()
+    nll: list[torch.Tensor] = []
+    right: list[bool] = []
+    for start in range(0, len(streams), 64):
+        batch = TokenBatch.from_streams(streams[start : start + 64])
+        log_probs_NT, _ = batch.log_probs(policy)
+        for row, mask in zip(log_probs_NT, batch.loss_mask, strict=True):
+            nll.append(-row[mask])
+            right.append(bool((row[mask] > math.log(0.5)).all()))
+    return {"caption_nll": float(torch.cat(nll).mean()), "captions_right": sum(right) / len(right)}
+
+
+def _captions(players: Players, policy: VLMPolicy, *, images: int, seed: int) -> list[TokenStream]:
+    """Captioned views of phantoms, as token streams."""
+    expert = players.config.sft.expert
+    views = captioned_views(
+        _phantoms(players, images, seed),
+        view_size=players.config.policy.nano.view_size,
+        grid=expert.grid,
+        cells=expert.cells,
+        seed=players.config.pretrain.seed,
+    )
+    prompts = ChatRenderer(policy).prompt([Observation(text=v.prompt, images=(v.view,)) for v in views])
+    return [
+        TokenStream().append_segment(prompt).append_completion(text_completion(view.caption, policy.tokenizer))
+        for prompt, view in zip(prompts, views, strict=True)
+    ]
 
 
 def _trainer(players: Players, part: str, steps: int, logs: Path, shown: lightning.Callback) -> lightning.Trainer:
