@@ -18,7 +18,7 @@ from medvista.app.arms import ARMS, families_that_need_a_look
 from medvista.app.config.schema import ClaimConfig, ExperimentConfig
 from medvista.app.evaluating.outcomes import Outcomes, read_outcomes
 from medvista.app.evaluating.playing import trajectories_path
-from medvista.app.evaluating.reporting import learning_curves, notes, pick_episodes
+from medvista.app.evaluating.reporting import learning_curves, notes
 from medvista.app.run_folder import prepare_folder
 from medvista.data.phantom_vqa import BENCHMARK, CHANCE
 from medvista.data.trajectories import read_trajectories
@@ -27,6 +27,7 @@ from medvista.evaluation.numbers.arm_scores import tool_use
 from medvista.evaluation.numbers.holm import holm_corrected
 from medvista.evaluation.numbers.results import ArmScore, Comparison, Mode, Results
 from medvista.evaluation.numbers.results_file import write_results
+from medvista.evaluation.page.episode_choice import pick_episodes
 from medvista.evaluation.page.report import write_report
 from medvista.evaluation.tables.overview import format_tables, headline_tables
 from medvista.functional.statistics import (

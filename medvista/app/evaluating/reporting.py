@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.evaluating.playing import Episodes, trajectories_path
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.page.episode_choice import pick_episodes
 from medvista.evaluation.page.report import write_report
 from medvista.evaluation.tables.overview import format_tables, headline_tables, main_tables
-from medvista.functional.episodes import correct
 from medvista.types import Trajectory
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # stage -> metric -> (step, value)
@@ -56,14 +56,6 @@ def notes(config: ExperimentConfig) -> tuple[str, ...]:
         return ()
     pretrained = config.policy.path is None and (config.pretrain.steps or config.pretrain.caption_steps)
     return (_PRETRAINED, _TESTED_ONCE) if pretrained else (_TESTED_ONCE,)
-
-
-def pick_episodes(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    """The first right and the first wrong episode of each family, right ones first."""
-    first: dict[tuple[bool, str], Trajectory] = {}
-    for trajectory in trajectories:
-        first.setdefault((not correct(trajectory), str(trajectory.sample.metadata.get("family", ""))), trajectory)
-    return [first[key] for key in sorted(first, key=lambda key: key[0])]
 
 
 def learning_curves(run: Path) -> Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]:
