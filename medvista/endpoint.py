@@ -80,10 +80,11 @@ class ChatEndpoint:
         asked = {"url": self._url, "body": body, "draw": draw if temperature else 0}
         if self._cache is not None and (kept := self._cache.get(asked)) is not None:
             reply = Reply(**kept)
-            self._count_disk(reply)
-            return reply
+            if not reply.empty:
+                self._count_disk(reply)
+                return reply
         reply = self._ask(body)
-        if self._cache is not None:
+        if self._cache is not None and not reply.empty:  # a server set up in another way may have more to say
             self._cache.put(asked, {name: getattr(reply, name) for name in reply.__slots__})
         return reply
 
@@ -109,6 +110,8 @@ class ChatEndpoint:
             f"{usage.prompt_tokens:,} prompt and {usage.completion_tokens:,} completion tokens",
             cost,
         ]
+        if usage.empty:
+            parts.append(f"{usage.empty:,} of the replies empty")
         if kept.requests:
             parts.append(f"{kept.requests:,} answers more from disk")
         return f"{self.config.model}: {', '.join(parts)}"

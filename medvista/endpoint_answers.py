@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
+from medvista.endpoint_text import has_calls, has_reasoning, message_text
+
 if TYPE_CHECKING:
     import httpx2
 
@@ -20,6 +22,13 @@ class Reply:
     finish_reason: Literal["stop", "length"] = "stop"
     prompt_tokens: int = 0
     completion_tokens: int = 0
+    reasoned: bool = False  # also, or only, in a field for reasoning, which is not read
+    native_calls: bool = False  # calls in the API's own form, which `text` has in the turn grammar
+
+    @property
+    def empty(self) -> bool:
+        """Whether nothing can be read."""
+        return not self.text.strip()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -29,6 +38,7 @@ class Usage:
     requests: int = 0  # answered
     retries: int = 0
     refused: int = 0
+    empty: int = 0  # of those answered
     prompt_tokens: int = 0
     completion_tokens: int = 0
 
@@ -48,7 +58,8 @@ class Usage:
 
 def usage_of(reply: Reply) -> Usage:
     """What one answer counts for."""
-    return Usage(requests=1, prompt_tokens=reply.prompt_tokens, completion_tokens=reply.completion_tokens)
+    tokens = {"prompt_tokens": reply.prompt_tokens, "completion_tokens": reply.completion_tokens}
+    return Usage(requests=1, empty=int(reply.empty), **tokens)
 
 
 def read_reply(response: httpx2.Response) -> Reply | None:
@@ -56,12 +67,15 @@ def read_reply(response: httpx2.Response) -> Reply | None:
     try:
         answer = response.json()
         choice = answer["choices"][0]
+        message = choice["message"]
         usage = answer.get("usage") or {}
         return Reply(
-            text=str(choice["message"].get("content") or ""),  # null when the model only reasoned, or refused
+            text=message_text(message),
             finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
             prompt_tokens=int(usage.get("prompt_tokens") or 0),
             completion_tokens=int(usage.get("completion_tokens") or 0),
+            reasoned=has_reasoning(message),
+            native_calls=has_calls(message),
         )
     except (ValueError, LookupError, TypeError, AttributeError):
         return None

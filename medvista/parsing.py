@@ -5,6 +5,9 @@ A turn is an optional thought, then exactly one tool call or one answer::
     <think>It is small.</think><tool_call>{"name": "zoom", "arguments": {"bbox_2d": [10, 20, 30, 40]}}</tool_call>
     <think>It is spiculated.</think><answer>spiculated</answer>
 
+A call's JSON is read first, from the tag that opens it: inside a string of it, a tag of the grammar is text like any
+other, so a tool may be asked for ``"</tool_call>"``. Anywhere else in a turn a tag is a tag.
+
 `parse_action` is total: any text gives an `Action`. Messages of a `ParseError` name tags without angle brackets,
 because the model reads them and an observation must not contain a tag of the grammar.
 """
@@ -25,6 +28,7 @@ MAX_CALL_DEPTH = 16  # of lists and objects in each other; deeper ones make prin
 TAGS = ("<think>", "</think>", "<tool_call>", "</tool_call>", "<answer>", "</answer>")
 
 _TAG = re.compile(r"<(/?)(think|tool_call|answer)>")
+_CALL_TAG, _CALL_END = "<tool_call>", "</tool_call>"
 _CALL_FORM = '{"name": ..., "arguments": {...}}'
 
 
@@ -46,6 +50,9 @@ def parse_action(text: str) -> Action:
     thought = ""
     try:
         thought, body = _split_thought(text)
+        content = _json_of_call(body)
+        if content is not None:
+            return _read_call(content, thought)
         kind, content = _only_block(body)
         if kind == "answer":
             return _read_answer(content, thought)
@@ -83,6 +90,8 @@ def _escape_tags(call: str) -> str:
 def _split_thought(text: str) -> tuple[str, str]:
     """The thought and what follows it; the thought ends at the first closing tag."""
     text = text.strip()
+    if _json_of_call(text) is not None:  # without a thought; the tag that closes one may stand in a string of the JSON
+        return "", text
     opened = text.startswith("<think>")
     thought, closing, body = text.removeprefix("<think>").partition("</think>")
     if closing:
@@ -94,6 +103,20 @@ def _split_thought(text: str) -> tuple[str, str]:
     if opened:
         raise _MalformedError("The think tag is not closed; close it, then write one tool_call or one answer.")
     return "", text
+
+
+def _json_of_call(body: str) -> str | None:
+    """The JSON of a body that is one call and nothing else; None for any other body."""
+    if not body.startswith(_CALL_TAG):
+        return None
+    content = body.removeprefix(_CALL_TAG).lstrip()
+    if len(content) > MAX_CALL_CHARACTERS + len(_CALL_END):
+        return None
+    try:
+        _, end = json.JSONDecoder().raw_decode(content)
+    except (ValueError, RecursionError):
+        return None
+    return content[:end] if content[end:].strip() == _CALL_END else None
 
 
 def _only_block(body: str) -> tuple[str, str]:
@@ -140,7 +163,7 @@ def _read_call(content: str, thought: str) -> ToolCall:
         raise _MalformedError(f'The tool_call has no "name"; write {_CALL_FORM}.')
     if unknown:
         raise _MalformedError(
-            f'The tool_call has an unknown key {unknown[0][:40]!r}; its keys are "name" and "arguments".'
+            f'The tool_call has an unknown key {_quoted(unknown[0])}; its keys are "name" and "arguments".'
         )
     if not isinstance(call["name"], str) or not call["name"].strip():
         raise _MalformedError('The "name" of the tool_call has to be a non-empty string.')
@@ -196,7 +219,7 @@ def _unique_keys(pairs: list[tuple[str, Any]]) -> Mapping[str, Any]:
     seen: set[str] = set()
     for key, _ in pairs:
         if key in seen:
-            raise _MalformedError(f"The JSON of the tool_call has the key {key[:40]!r} twice.")
+            raise _MalformedError(f"The JSON of the tool_call has the key {_quoted(key)} twice.")
         seen.add(key)
     return dict(pairs)
 
@@ -210,6 +233,11 @@ def _finite_float(literal: str) -> float:
     if not math.isfinite(number):
         raise _MalformedError("The JSON of the tool_call contains a number that is too large.")
     return number
+
+
+def _quoted(key: str) -> str:
+    """The start of a key, with no tag in it: the model reads the message."""
+    return repr(_TAG.sub(lambda tag: tag[2], key)[:40])
 
 
 def _json_type(value: Any) -> str:

@@ -1,68 +1,89 @@
 """What a configuration file may set about the parts of the library.
 
 The parts take these as their ``config``. They stand here, on the lowest floor, so that a command line knows every key,
-type and default without loading torch.
+type, default and explanation without loading torch.
 """
 
 from __future__ import annotations
 
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
+from medvista.schema_field import setting
+
 Aggregation = Literal["sequence", "token"]  # how per-token losses become one number
+AdvantageScale = Literal["std", "none"]  # what advantages are divided by: their group's standard deviation, or nothing
 
 
 @dataclass(frozen=True, kw_only=True)
 class ExpertConfig:
     """What the scripted expert gets wrong."""
 
-    grid: int = 14  # boxes are snapped to a grid of this many cells a side
-    cells: int = 2  # side of a box in cells, at least
-    max_zooms: int = 2  # on the first of many regions: an episode has to end
-    jitter_share: float = 0.0  # share of boxes moved off their target
-    jitter_cells: int | None = None  # how far, at most, in each direction; None: to anywhere on the image
-    direct_share: float = 0.0  # share of tool questions answered without looking
+    grid: int = setting(14, help="Cells per side of the grid that boxes are snapped to.", least=1)
+    cells: int = setting(2, help="Smallest side of a box, in cells of the grid.", least=1)
+    max_zooms: int = setting(
+        2,
+        help="Most regions that one demonstration zooms on; of more it takes the first, since an episode ends.",
+        least=1,
+    )
+    jitter_share: float = setting(0.0, help="Share of the boxes that are moved off their target.", least=0, most=1)
+    jitter_cells: int | None = setting(
+        None,
+        help="How far a box is moved at most, in cells, in each direction; null: to anywhere on the image.",
+        least=0,
+    )
+    direct_share: float = setting(
+        0.0, help="Share of the questions that need a tool and are answered without looking.", least=0, most=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class NanoConfig:
     """Dimensions of the nano model; the defaults give about 0.9M parameters."""
 
-    vocab_size: int = 768  # upper bound for the trained vocabulary
-    view_size: int = 64  # pixels; the longer side of every image the policy sees
-    hidden_size: int = 128
-    layers: int = 3
-    heads: int = 4
-    kv_heads: int = 2
-    intermediate_size: int = 256
-    text_init_std: float = 0.08
-    vision_hidden_size: int = 96
-    vision_depth: int = 2
-    vision_heads: int = 4
-    vision_intermediate_size: int = 192
-    patch_size: int = 8  # pixels; 2 x 2 patches make one visual token
+    vocab_size: int = setting(768, help="Upper bound of the vocabulary, which is learned from the episodes.", above=0)
+    view_size: int = setting(
+        64, help="Pixels of the longer side of every image it is built for; env.view_size has to agree.", above=0
+    )
+    hidden_size: int = setting(128, help="Width of the language model.", above=0)
+    layers: int = setting(3, help="Layers of the language model.", above=0)
+    heads: int = setting(4, help="Attention heads of the language model.", above=0)
+    kv_heads: int = setting(2, help="Key and value heads, each shared by heads / kv_heads query heads.", above=0)
+    intermediate_size: int = setting(256, help="Width inside the feed-forward layers.", above=0)
+    text_init_std: float = setting(0.08, help="Standard deviation of the language model's first weights.", above=0)
+    vision_hidden_size: int = setting(96, help="Width of the vision tower.", above=0)
+    vision_depth: int = setting(2, help="Layers of the vision tower.", above=0)
+    vision_heads: int = setting(4, help="Attention heads of the vision tower.", above=0)
+    vision_intermediate_size: int = setting(192, help="Width inside the vision tower's feed-forward layers.", above=0)
+    patch_size: int = setting(8, help="Pixels per side of a patch; 2 x 2 patches make one visual token.", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
     """AdamW with warm-up and a cosine or constant schedule."""
 
-    learning_rate: float = 1e-4
-    vision_learning_rate: float = 0.0  # 0 freezes the vision tower
-    weight_decay: float = 0.0
-    warmup_steps: int = 5
-    decay_to: float = 1.0  # the learning rate ends at this share of its peak, along a cosine; 1 keeps it constant
-    betas: tuple[float, float] = (0.9, 0.95)
+    learning_rate: float = setting(1e-4, help="Peak learning rate of AdamW (arXiv 1711.05101).", least=0, also=("lr",))
+    vision_learning_rate: float = setting(0.0, help="Peak learning rate of the vision tower; 0 freezes it.", least=0)
+    weight_decay: float = setting(0.0, help="Decoupled weight decay.", least=0)
+    warmup_steps: int = setting(5, help="Steps in which the learning rate rises to its peak.", least=0)
+    decay_to: float = setting(
+        1.0, help="Share of its peak at which the learning rate ends, along a cosine; 1: constant.", least=0, most=1
+    )
+    betas: tuple[float, float] = setting(
+        (0.9, 0.95), help="Decay rates of AdamW's two moving averages.", least=0, most=1
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
 class ToolLimits:
     """What the calls of a tool may take; None leaves it to the executor."""
 
-    timeout_s: float | None = None  # seconds a call may run, from when it has a worker
-    concurrency: int | None = None  # calls of one tool at a time; more wait for their turn
-    memory_mb: int | None = None  # what a worker of the tool may allocate, its weights included
+    timeout_s: float | None = setting(
+        None, help="Seconds a call may run, from when it has a worker; null: see env.tools_timeout_s.", above=0
+    )
+    concurrency: int | None = setting(None, help="Calls of the tool at a time; more wait for their turn.", above=0)
+    memory_mb: int | None = setting(None, help="Megabytes a worker may allocate, its weights included.", above=0)
 
     def over(self, others: ToolLimits) -> ToolLimits:
         """These limits, and the others' where these leave something open."""
@@ -74,50 +95,86 @@ class ToolLimits:
 class GRPOConfig:
     """The surrogate of GRPO and how it is optimised."""
 
-    surrogate: str = "clipped"  # a name of `medvista.functional.losses.SURROGATES`
-    aggregation: Aggregation = "sequence"
-    clip_low: float = 0.2
-    clip_high: float = 0.2
-    kl_coefficient: float = 0.01  # of the KL loss; needs the ReferenceKL callback
-    kl_estimator: Literal["k1", "k2", "k3"] = "k3"
-    entropy_coefficient: float = 0.0
-    minibatches: int = 1  # optimiser steps an update and inner epoch
-    inner_epochs: int = 1
-    max_grad_norm: float = 1.0
+    surrogate: str = setting("clipped", help="The objective: clipped is PPO's (arXiv 1707.06347, eq. 7).")
+    aggregation: Aggregation = setting(
+        "sequence",
+        help="How the losses of tokens become one number. sequence: the mean over each episode, then over episodes "
+        "(GRPO, arXiv 2402.03300); token: the mean over all tokens (DAPO, arXiv 2503.14476).",
+        also=("loss_agg_mode", "loss_type"),
+    )
+    clip_low: float = setting(
+        0.2,
+        help="How far below 1 the probability ratio may fall before the loss is clipped (arXiv 1707.06347).",
+        least=0,
+        most=1,
+        also=("epsilon",),
+    )
+    clip_high: float = setting(
+        0.2,
+        help="How far above 1 the ratio may rise before the loss is clipped. DAPO (arXiv 2503.14476) takes 0.28.",
+        least=0,
+        also=("epsilon_high",),
+    )
+    kl_coefficient: float = setting(
+        0.01,
+        help="Weight of the KL to the policy that RL started from. 0 spares its forward pass; GRPO (arXiv 2402.03300) "
+        "takes 0.04.",
+        least=0,
+        also=("beta", "kl", "kl_coef", "kl_loss_coef"),
+    )
+    kl_estimator: Literal["k1", "k2", "k3"] = setting(
+        "k3",
+        help="How that KL is estimated from samples. As a loss, k1 has no gradient on average, k2 has that of "
+        "KL(policy || reference), and k3, GRPO's choice, that of KL(reference || policy).",
+    )
+    entropy_coefficient: float = setting(0.0, help="Weight of an entropy bonus; 0: none.", also=("entropy_coef",))
+    minibatches: int = setting(1, help="Optimiser steps per update and inner epoch.", above=0)
+    inner_epochs: int = setting(1, help="Passes over the episodes of an update.", above=0, also=("num_iterations",))
+    max_grad_norm: float = setting(1.0, help="Norm that gradients are clipped to.", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class EndpointConfig:
     """A model behind an OpenAI-compatible HTTP endpoint: a vendor's, or vLLM, SGLang, llama.cpp, Ollama on your own."""
 
-    url: str = "https://api.openai.com/v1"  # what /chat/completions is appended to
-    model: str = ""  # as the endpoint names it; has to be given
-    key_env: str = "OPENAI_API_KEY"  # environment variable that holds the key; the key itself never stands in a file
-    concurrency: int = 8  # requests under way at once
-    timeout_s: float = 120.0  # of one request
-    retries: int = 6  # after a timeout, a lost connection, 429 or 5xx
-    backoff_s: float = 1.0  # before the first retry; doubles with each further one
-    max_wait_s: float = 300.0  # longest wait that the endpoint's Retry-After may ask for
-    cache_dir: Path | None = None  # answers are kept here and not paid for twice; none without
-    prompt_price: float | None = None  # dollars per million prompt tokens; without prices only tokens are told
-    completion_price: float | None = None  # dollars per million completion tokens
-    body: dict[str, Any] = field(default_factory=dict)  # more fields of each request; null leaves out one of ours
+    url: str = setting(
+        "https://api.openai.com/v1", help="Address that /chat/completions is appended to.", also=("base_url",)
+    )
+    model: str = setting("", help="The model, as the endpoint names it; has to be given.")
+    key_env: str = setting(
+        "OPENAI_API_KEY",
+        help="Environment variable that holds the key, which never stands in a file.",
+        also=("api_key",),
+    )
+    concurrency: int = setting(8, help="Requests under way at once.", above=0)
+    timeout_s: float = setting(120.0, help="Seconds that one request may take.", above=0)
+    retries: int = setting(6, help="Further tries after a timeout, a lost connection, status 429 or 5xx.", least=0)
+    backoff_s: float = setting(1.0, help="Seconds before the first retry; doubles with each further one.", least=0)
+    max_wait_s: float = setting(
+        300.0, help="Longest wait, in seconds, that the endpoint's Retry-After may ask for.", least=0
+    )
+    cache_dir: Path | None = setting(None, help="Folder where answers are kept, so that none is paid for twice.")
+    prompt_price: float | None = setting(
+        None, help="Dollars per million prompt tokens; null: only tokens are told.", least=0
+    )
+    completion_price: float | None = setting(None, help="Dollars per million completion tokens.", least=0)
+    body: dict[str, Any] = setting({}, help="More fields of each request; null leaves out one of ours.")
 
 
 @dataclass(frozen=True, kw_only=True)
 class MCPServerConfig:
     """A Model Context Protocol server whose tools an experiment may use: a program to start, or a URL."""
 
-    command: str | None = None  # program that speaks MCP on its standard input and output
-    args: list[str] = field(default_factory=list)  # of the program
-    cwd: Path | None = None  # folder the program is started in
-    pass_env: list[str] = field(default_factory=list)  # names of environment variables it may see, beside PATH and HOME
-    url: str | None = None  # of a streamable HTTP server, instead of a program
-    token_env: str | None = None  # environment variable that holds the bearer token of the URL
-    tools: list[str] = field(default_factory=list)  # names of the tools to offer; all by default
-    images: dict[str, str] = field(default_factory=dict)  # argument -> base64, data_url or path: how images are sent
-    timeout_s: float = 30.0  # of one call
-    start_timeout_s: float = 30.0  # of starting or reaching the server
+    command: str | None = setting(None, help="Program that speaks MCP on its standard input and output.")
+    args: list[str] = setting([], help="Arguments of the program.")
+    cwd: Path | None = setting(None, help="Folder that the program is started in.")
+    pass_env: list[str] = setting([], help="Environment variables that the program may see, beside PATH and HOME.")
+    url: str | None = setting(None, help="Address of a streamable HTTP server, instead of a program.")
+    token_env: str | None = setting(None, help="Environment variable that holds the bearer token of the address.")
+    tools: list[str] = setting([], help="Names of the tools to offer; none named: all.")
+    images: dict[str, str] = setting({}, help="How an argument sends an image: base64, data_url or path, by argument.")
+    timeout_s: float = setting(30.0, help="Seconds that one call may take.", above=0)
+    start_timeout_s: float = setting(30.0, help="Seconds that starting or reaching the server may take.", above=0)
 
 
 SegmentBackend = Literal["litemedsam", "medsam", "sam", "sam2", "sam3"]
@@ -128,46 +185,56 @@ DetectorName = Literal["grounding_dino", "owlv2"]
 class SegmentConfig:
     """Which model the tool `segment` runs."""
 
-    backend: SegmentBackend = "litemedsam"
-    checkpoint: str = ""  # a folder or hub id; for litemedsam a file of weights; empty: the backend's own
-    detector: Literal["", "grounding_dino", "owlv2"] = ""  # finds phrases for a backend that does not read
-    detector_checkpoint: str = ""  # a folder or hub id; empty: the detector's own
-    threshold: float = 0.3  # lowest confidence of what a phrase finds
-    download: bool = False  # allow the first call to download from the hub
-    device: str = "auto"  # "auto", "cpu", "cuda", "cuda:1", ...
-    cached_images: int = 32  # image embeddings kept: 4 MB each for SAM and the MedSAMs, 17 for SAM 2, 21 for SAM 3
-    max_batch: int = 8  # calls in one forward pass, in executors with workers
-    max_wait_ms: float = 5.0  # how long a call waits for others to join it there
+    backend: SegmentBackend = setting("litemedsam", help="The model, docs/tools.md.")
+    checkpoint: str = setting(
+        "", help="Folder or hub id of its weights, for litemedsam a file; empty: the backend's own."
+    )
+    detector: Literal["", "grounding_dino", "owlv2"] = setting(
+        "", help="Model that finds phrases for a backend that does not read; empty: none."
+    )
+    detector_checkpoint: str = setting("", help="Folder or hub id of the detector; empty: its own.")
+    threshold: float = setting(0.3, help="Lowest confidence of what a phrase finds.", least=0, most=1)
+    download: bool = setting(False, help="Whether the first call may download from the hub.")
+    device: str = setting("auto", help="Where it runs: auto, cpu, cuda, cuda:1, ...")
+    cached_images: int = setting(
+        32, help="Image embeddings kept. Each takes 4 MB for SAM and the MedSAMs, 17 for SAM 2, 21 for SAM 3.", least=0
+    )
+    max_batch: int = setting(8, help="Calls in one forward pass, in executors with workers.", above=0)
+    max_wait_ms: float = setting(5.0, help="Milliseconds that a call waits for others to join it there.", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class GroundConfig:
     """Which model the tool `ground` runs."""
 
-    backend: DetectorName = "grounding_dino"
-    checkpoint: str = ""  # a folder or hub id; empty: the backend's own
-    threshold: float = 0.3  # lowest confidence of a box
-    max_boxes: int = 10  # shown; the best ones
-    download: bool = False  # allow the first call to download from the hub
-    device: str = "auto"
-    max_batch: int = 8
-    max_wait_ms: float = 5.0
+    backend: DetectorName = setting("grounding_dino", help="The model, docs/tools.md.")
+    checkpoint: str = setting("", help="Folder or hub id of its weights; empty: the backend's own.")
+    threshold: float = setting(0.3, help="Lowest confidence of a box.", least=0, most=1)
+    max_boxes: int = setting(10, help="Most boxes shown; the best ones.", above=0)
+    download: bool = setting(False, help="Whether the first call may download from the hub.")
+    device: str = setting("auto", help="Where it runs: auto, cpu, cuda, cuda:1, ...")
+    max_batch: int = setting(8, help="Calls in one forward pass, in executors with workers.", above=0)
+    max_wait_ms: float = setting(5.0, help="Milliseconds that a call waits for others to join it there.", least=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class ReadTextConfig:
     """How the tool `read_text` reads."""
 
-    min_confidence: float = 0.5  # of a line, 0-1
-    max_lines: int = 40  # shown; the first in reading order
+    min_confidence: float = setting(0.5, help="Lowest confidence of a line.", least=0, most=1)
+    max_lines: int = setting(40, help="Most lines shown; the first in reading order.", above=0)
 
 
 @dataclass(frozen=True, kw_only=True)
 class RetrieveConfig:
     """What the tool `retrieve` searches, and how."""
 
-    corpus: str = ""  # a folder or file of .txt, .md, .jsonl or SLAKE's KG; empty: SLAKE's under $MEDVISTA_DATA
-    method: Literal["bm25", "embeddings", "hybrid"] = "bm25"
-    passage_words: int = 120  # longer texts are cut into passages of about this many words
-    cache: str = "~/.cache/medvista"  # where embeddings of a corpus are kept
-    device: str = "auto"
+    corpus: str = setting(
+        "", help="Folder or file of .txt, .md, .jsonl or SLAKE's KG; empty: SLAKE's under $MEDVISTA_DATA."
+    )
+    method: Literal["bm25", "embeddings", "hybrid"] = setting(
+        "bm25", help="How passages are ranked: by words, by meaning, or by both."
+    )
+    passage_words: int = setting(120, help="Words per passage, about; longer texts are cut.", above=0)
+    cache: str = setting("~/.cache/medvista", help="Folder where the embeddings of a corpus are kept.")
+    device: str = setting("auto", help="Where it runs: auto, cpu, cuda, cuda:1, ...")

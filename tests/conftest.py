@@ -42,7 +42,7 @@ def data_root() -> Path:
 def benchmark_forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[tuple[str, ...], Path]]:
     """Every form of every benchmark, tiny and unpacked: form -> the benchmarks in it, and their data root."""
     from medvista.data.hub_download import unpack
-    from medvista.data.sources import SOURCES
+    from medvista.data.registry import BENCHMARKS
 
     forms = runpy.run_path(str(Path(__file__).parent / "fixtures" / "benchmark_forms.py"))["FORMS"]
     written = {}
@@ -50,7 +50,7 @@ def benchmark_forms(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple
         root = tmp_path_factory.mktemp(form.replace(" ", "_"))
         write(root)
         for name in names:
-            if (hub := SOURCES[name].hub) is not None:
+            if (hub := BENCHMARKS[name].hub) is not None:
                 unpack(hub, root, say=lambda _: None)
         written[form] = (names, root)
     return written
@@ -148,7 +148,7 @@ def schooled(nano: VLMPolicy, demonstrations: list[Trajectory]) -> VLMPolicy:
     """A copy of the nano policy that half learned the demonstrations: it calls tools, errs, and rambles."""
     import torch
 
-    from medvista.functional.losses import negative_log_likelihood
+    from medvista.functional.objectives import negative_log_likelihood
     from medvista.rollout import TokenBatch
 
     policy = copy.deepcopy(nano)

@@ -96,7 +96,7 @@ def test_every_folder_has_a_floor() -> None:
         ("medvista.tools.builtin.zoom", "from medvista.envs import MedicalVQAEnv", "up"),
         ("medvista.tools.builtin.zoom", "def f():\n    import medvista.data", "sideways"),
         ("medvista.tools.builtin.zoom", "from medvista import rollout", "up"),
-        ("medvista.tools.builtin.zoom", "from ..policies import vlm", "up"),
+        ("medvista.tools.toolbox", "from ..policies import vlm", "up"),
         ("medvista.types", "from medvista.functional import losses", "up"),
         ("medvista.rollout.collector", "import lightning.pytorch as pl", "Lightning"),
         ("medvista.callbacks.logger", "from medvista.modules import GRPOModule", "sideways"),

@@ -7,19 +7,22 @@ import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from tqdm import tqdm
 
 from medvista.app.arms import ARMS, families_that_need_a_look
+from medvista.app.config.composition import compose
 from medvista.app.config.schema import ClaimConfig, ExperimentConfig
+from medvista.app.evaluating.ending import print_ending
 from medvista.app.evaluating.outcomes import Outcomes, read_outcomes
-from medvista.app.evaluating.playing import trajectories_path
 from medvista.app.evaluating.reporting import learning_curves, notes
+from medvista.app.progress import Progress, Work
 from medvista.app.run_folder import prepare_folder
+from medvista.app.stage_settings import differences, run_settings
 from medvista.data.phantom_vqa import BENCHMARK, CHANCE
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
@@ -29,7 +32,7 @@ from medvista.evaluation.numbers.results import ArmScore, Comparison, Mode, Resu
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.evaluation.page.episode_choice import pick_episodes
 from medvista.evaluation.page.report import write_report
-from medvista.evaluation.tables.overview import format_tables, headline_tables
+from medvista.evaluation.playing.episode_set import EpisodeSet
 from medvista.functional.statistics import (
     bootstrap_ci,
     hierarchical_bootstrap_difference,
@@ -63,12 +66,17 @@ def run_claim(config: ExperimentConfig) -> None:
     assert config.claim is not None
     prepare_folder(config)
     parts = list(claim_parts(config, config.claim))
-    missing = [part for part in parts if not (part.folder / "results.json").exists()]
+    missing = [part for part in parts if not is_done(part)]
     start = time.perf_counter()
-    with ThreadPoolExecutor(config.claim.workers) as pool, tqdm(total=len(parts), unit="run") as bar:
-        bar.update(len(parts) - len(missing))
+    progress = Progress([Work(name="runs", units=len(parts), unit="run")])
+    with (
+        closing(progress),
+        ThreadPoolExecutor(config.claim.workers) as pool,
+        progress.stage("runs", len(parts), "run") as shown,
+    ):
+        shown.resumed_at(len(parts) - len(missing))
         for _ in pool.map(_run_part, missing):
-            bar.update()
+            shown.reach(shown.done + 1)
     results = with_tool_use(claim_results(config, parts), config, parts)
     write_results(config.output_dir / "results.json", replace(results, timing={"total_s": time.perf_counter() - start}))
     write_report(
@@ -78,8 +86,7 @@ def run_claim(config: ExperimentConfig) -> None:
         dict(_episodes_of_first_seed(config, parts)),
         notes=(*notes(config), "Curves and episodes are those of the first seed; every run has a report of its own."),
     )
-    print(f"\n{format_tables(headline_tables(results))}")
-    print(f"\n{config.output_dir / 'report.html'}")
+    print_ending(config, results)
 
 
 def _curves_of_first_seed(parts: Sequence[Part]) -> Iterator[tuple[str, Mapping[str, Sequence[tuple[int, float]]]]]:
@@ -92,7 +99,7 @@ def _episodes_of_first_seed(config: ExperimentConfig, parts: Sequence[Part]) -> 
     mode = cast(Mode, config.evaluation.modes[0])
     for part in (part for part in parts if part.seed == parts[0].seed):
         for arm in part.arms:
-            path = trajectories_path(part.folder, BENCHMARK, arm, mode)
+            path = EpisodeSet(BENCHMARK, arm, mode).path(part.folder)
             yield _name(arm, part.teacher), pick_episodes(read_trajectories(path))
 
 
@@ -108,6 +115,24 @@ def claim_parts(config: ExperimentConfig, claim: ClaimConfig) -> Iterator[Part]:
                 arms=tuple(arms),
                 overrides=(f"experiment={claim.experiment}", f"cache_dir={config.cache_dir}", *overrides),
             )
+
+
+def is_done(part: Part) -> bool:
+    """Whether the run has ended, under the settings that it would have now.
+
+    Raises:
+        UserError: it was made with other settings, which are named; more arms are no other settings.
+    """
+    if not (part.folder / "results.json").exists():
+        return False
+    written = f"experiment={part.folder / 'config.yaml'}"
+    before, now = (run_settings(compose(ExperimentConfig, given)) for given in ([written], part.overrides))
+    if differs := differences(before, now):
+        raise UserError(
+            f"the run of teacher {part.teacher}, seed {part.seed} in {part.folder} was made with other settings: "
+            f"{'; '.join(differs)}. Give the same ones, or another output_dir."
+        )
+    return set(compose(ExperimentConfig, [written]).arms) >= set(part.arms)
 
 
 def _run_part(part: Part) -> None:
@@ -133,7 +158,9 @@ def claim_results(config: ExperimentConfig, parts: Sequence[Part]) -> Results:
         read = read_outcomes(part.folder / "outcomes.json")
         for arm in part.arms:
             for mode in config.evaluation.modes:
-                outcomes[part.teacher, arm, mode].append(read[BENCHMARK, arm, cast(Mode, mode)].restricted(looks))
+                outcomes[part.teacher, arm, mode].append(
+                    read[EpisodeSet(BENCHMARK, arm, cast(Mode, mode))].restricted(looks)
+                )
     arms: dict[str, dict[str, dict[str, ArmScore]]] = {}
     for (teacher, arm, mode), runs in outcomes.items():
         arms.setdefault(_name(arm, teacher), {}).setdefault(BENCHMARK, {})[mode] = _pooled(runs, claim.seeds)
@@ -170,7 +197,7 @@ def with_tool_use(results: Results, config: ExperimentConfig, parts: Sequence[Pa
     for part in parts:
         for arm in part.arms:
             for mode in config.evaluation.modes:
-                path = trajectories_path(part.folder, BENCHMARK, arm, cast(Mode, mode))
+                path = EpisodeSet(BENCHMARK, arm, cast(Mode, mode)).path(part.folder)
                 played.setdefault(_name(arm, part.teacher), {}).setdefault(mode, []).append(path)
     arms = {
         arm: {BENCHMARK: {mode: replace(score, **_use(played[arm][mode], looks)) for mode, score in modes.items()}}

@@ -6,6 +6,7 @@ import os
 from datetime import timedelta
 
 import lightning
+import torch
 import torch.distributed as distributed
 from lightning.fabric.strategies.ddp import DDPStrategy
 
@@ -31,6 +32,14 @@ def join_processes(trainer: TrainerConfig) -> Shard:
         fabric = lightning.Fabric(accelerator=trainer.accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
         fabric.launch()
     return Shard.current()
+
+
+def evaluation_device(trainer: TrainerConfig) -> torch.device:
+    """Where this process evaluates: the device that the trainer would give it."""
+    fabric = lightning.Fabric(accelerator=trainer.accelerator, devices=1)
+    if fabric.device.type == "cuda":
+        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", fabric.device.index or 0)))
+    return fabric.device
 
 
 def leave_processes() -> None:

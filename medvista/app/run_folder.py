@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from datetime import datetime
-from typing import Any
 
 from medvista.app.arms import ARMS, CHANGES, EVALUATED
-from medvista.app.config.composition import compose, config_hash, to_yaml
-from medvista.app.config.keys import nearest
+from medvista.app.config.composition import to_yaml
 from medvista.app.config.schema import ExperimentConfig
+from medvista.app.config.suggestions import nearest
 from medvista.errors import UserError
 
 _MODES = ("greedy", "sampled")
@@ -36,35 +34,6 @@ def check(config: ExperimentConfig) -> None:
             raise UserError(f"{name}.path={sft.path}: there is no such file; give a JSONL file of demonstrations.")
     if config.task == "evaluate":
         _check_evaluation(config)
-
-
-def check_same_evaluation(config: ExperimentConfig) -> None:
-    """Refuses to go on with an evaluation under settings that would have given other episodes.
-
-    Raises:
-        UserError: naming what differs from the interrupted evaluation.
-    """
-    written = config.output_dir / "config.yaml"
-    if not (config.resume and written.exists()):
-        return
-    before, now = (_what_shapes_episodes(c) for c in (compose(ExperimentConfig, [f"experiment={written}"]), config))
-    if changed := [name for name in now if config_hash(before[name]) != config_hash(now[name])]:
-        raise UserError(
-            f"resume=true: {config.output_dir} was begun with other settings of {', '.join(changed)}; "
-            "give the same ones, or another output_dir."
-        )
-
-
-def _what_shapes_episodes(config: ExperimentConfig) -> dict[str, Any]:
-    """All but how many questions of how many benchmarks are asked, by how many processes: these may change."""
-    return {
-        "policy": config.policy,
-        "env": config.env,
-        "max_new_tokens": config.max_new_tokens,
-        "data": replace(config.data, limit=0),
-        "evaluation.clean_subset": config.evaluation.clean_subset,
-        "evaluation.counterfactual_seed": config.evaluation.counterfactual_seed,
-    }
 
 
 def _check_names(key: str, names: Sequence[str], known: Iterable[str]) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Literal
 
 from medvista.app.config.schema import DataConfig
-from medvista.data.benchmarks import SPLITS, benchmark_name, has_split, read_benchmark
+from medvista.data.benchmarks import benchmark_name, has_split, read_benchmark
+from medvista.data.registry import SPLITS
 from medvista.data.resplit import resplit
 from medvista.types import Split, VQASample
 

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from medvista.app.build import Parts
+from medvista.app.questions import Questions
 from medvista.errors import UserError
-from medvista.types import VQASample
 
 
-def warn_at_start(parts: Parts) -> None:
+def warn_at_start(questions: Questions) -> None:
     """Log what a person should know before anything is spent on a run, or its numbers are believed.
 
     The corpus of the tool `retrieve` is searched for the questions that are evaluated, test questions too: nothing is
@@ -16,34 +15,29 @@ def warn_at_start(parts: Parts) -> None:
     Raises:
         UserError: the corpus or an image cannot be read, or a package for reading images is missing.
     """
-    if "retrieve" in parts.config.env.tools:
-        _search_corpus(parts)
-    if parts.config.env.burned_in_text:
-        _look_for_identifiers(parts)
+    if "retrieve" in questions.config.env.tools:
+        _search_corpus(questions)
+    if questions.config.env.burned_in_text:
+        _look_for_identifiers(questions)
 
 
-def _search_corpus(parts: Parts) -> None:
+def _search_corpus(questions: Questions) -> None:
     from medvista.tools.builtin.retrieve import corpus_path
     from medvista.tools.retrieval import check_corpus, read_corpus, warn_of_leakage
 
-    settings = parts.config.env.retrieve
+    settings = questions.config.env.retrieve
     corpus = read_corpus(corpus_path(settings), settings.passage_words)
-    warn_of_leakage(check_corpus(corpus, _evaluated(parts)))
+    warn_of_leakage(check_corpus(corpus, questions.evaluated()))
 
 
-def _look_for_identifiers(parts: Parts) -> None:
+def _look_for_identifiers(questions: Questions) -> None:
     from medvista.tools.burned_in_text import warn_of_identifiers
 
-    shown = [*parts.train, *_evaluated(parts)] if parts.config.task == "train" else _evaluated(parts)
+    trained_on = questions.train if questions.config.task == "train" else []
+    shown = [*trained_on, *questions.evaluated()]
     try:
-        warn_of_identifiers(shown, limit=parts.config.env.burned_in_text)
+        warn_of_identifiers(shown, limit=questions.config.env.burned_in_text)
     except ImportError as error:
         raise UserError(
             f"env.burned_in_text reads images with rapidocr ({error}): pip install medvista[tools]"
         ) from None
-
-
-def _evaluated(parts: Parts) -> list[VQASample]:
-    """The questions whose accuracy will be reported."""
-    splits = [parts.test, parts.validation] if parts.config.task == "train" else [parts.test]
-    return [sample for split in splits for samples in split.values() for sample in samples]

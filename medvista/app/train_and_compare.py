@@ -10,23 +10,30 @@ from dataclasses import replace
 import lightning
 
 from medvista.app.arms import ARMS, BASELINES, UNSEEING
-from medvista.app.build import Parts, quiet_libraries
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.evaluating.given_policies import decoder
-from medvista.app.evaluating.leakage_check import find_leakage, keep_clean
+from medvista.app.evaluating.leakage_check import clean_subset, find_leakage
 from medvista.app.evaluating.outcomes import Outcomes, write_outcomes
 from medvista.app.evaluating.playing import Player
 from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
+from medvista.app.plan import plan_in_words, training_plan
+from medvista.app.players import Players
+from medvista.app.progress import Progress
+from medvista.app.questions import Questions
+from medvista.app.quiet_libraries import quiet_libraries
+from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
 from medvista.app.start_checks import warn_at_start
-from medvista.app.training.pretraining import base_policy
+from medvista.app.terminal import say
+from medvista.app.training.base_model import BaseModel
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.stages import Stages
+from medvista.app.training.trainer import check_trainer
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.numbers.results_file import write_results
-from medvista.functional.losses import SURROGATES
+from medvista.functional.objectives import SURROGATES
 from medvista.rewards import RewardFunction
 
 _MAIN = "sft_rl"  # the arm that the others are there to judge
@@ -37,69 +44,78 @@ def run_arms(config: ExperimentConfig) -> None:
     start = time.perf_counter()
     quiet_libraries(config.trainer.threads)
     lightning.seed_everything(config.seed, verbose=False)
-    with closing(Parts(config)) as parts:
-        _run_arms(parts, start)
+    with closing(Players(config, Questions(config))) as players:
+        _run_arms(players, start)
 
 
-def _run_arms(parts: Parts, start: float) -> None:
-    config = parts.config
-    check_inputs(parts)
-    stages = Stages(parts, base=lambda: base_policy(parts))
+def _run_arms(players: Players, start: float) -> None:
+    config, questions = players.config, players.questions
+    check_inputs(players)
+    base = BaseModel(players)
+    settings = RunSettings(config, questions, base.identity)
+    settings.check()
+    stages = Stages(players, base, settings)
+    asked = sum(map(len, questions.test.values()))
+    plan = training_plan(config, base_trained_here=base.is_trained_here, test_questions=asked)
+    players.progress = Progress(plan)
+    say(plan_in_words(plan, base.origin))
     stages.policy("base")
     prepare_folder(config)  # not before every input is known to be good: it moves an earlier run aside
+    base.keep_logs(config.output_dir)
     timing = {"base_s": time.perf_counter() - start}
 
     for arm in config.arms:
         if (stage := ARMS[arm].stage) is not None:
             stages.ensure(stage)
 
-    leakage = find_leakage(parts) if config.evaluation.leakage or config.evaluation.clean_subset else None
-    if leakage is not None and config.evaluation.clean_subset:
-        keep_clean(parts, leakage)
+    leakage = find_leakage(questions) if config.evaluation.leakage or config.evaluation.clean_subset else None
+    test = clean_subset(questions.test, leakage) if leakage and config.evaluation.clean_subset else questions.test
     began = time.perf_counter()
     arms = {name: ARMS[name] for name in config.arms}
-    player = Player(parts, stages, arms)
+    settings.keep_for_episodes()
+    player = Player(players, stages, arms, test)
     episodes = player.play()
     replays = player.replay(_MAIN, episodes) if _MAIN in arms else {}
     timing |= {"eval_s": time.perf_counter() - began, "total_s": time.perf_counter() - start}
 
-    outcomes = {(benchmark, arm, mode): Outcomes.of(played) for (arm, benchmark, mode), played in episodes.items()}
+    outcomes = {played: Outcomes.of(trajectories) for played, trajectories in episodes.items()}
     write_outcomes(config.output_dir / "outcomes.json", outcomes)
     stage_of = {name: arm.stage for name, arm in arms.items() if arm.stage is not None}
     decoders = {name: decoder(stages.folder(stage) / "policy") for name, stage in stage_of.items()}
     headline = [(_MAIN, BASELINES), ("direct", UNSEEING)]
     results = replace(
-        make_results(parts, arms, episodes, replays, headline=headline, decoders=decoders),
+        make_results(config, arms, test, episodes, replays, headline=headline, decoders=decoders),
         timing=timing | stage_seconds(stages.records),
         throughput=throughput(stages.records),
-        tools=parts.tool_metrics(),
+        tools=players.tool_metrics(),
         leakage=leakage.to_json() if leakage is not None else {},
     )
     write_results(config.output_dir / "results.json", results)
     seen = leakage.lines() if leakage is not None else []
-    report(config, results, episodes, [*seen, *parts.splits.lines()])
+    players.progress.close()
+    report(config, results, episodes, [*seen, *questions.splits.lines()])
 
 
-def check_inputs(parts: Parts) -> None:
+def check_inputs(players: Players) -> None:
     """Reads what a person has given, so that a mistake in it is told before minutes are spent on training.
 
     Raises:
         UserError: the data root, a question family, a name of a tool, reward term or surrogate, what the trainer is
             told, or a demonstration is wrong.
     """
-    rl = parts.config.rl
-    parts.toolbox("tools")
+    config, rl = players.config, players.config.rl
+    players.toolbox("tools")
     RewardFunction(rl.reward)
     if rl.grpo.surrogate not in SURROGATES:
         raise UserError(f"rl.grpo.surrogate has no '{rl.grpo.surrogate}'; use one of {', '.join(SURROGATES)}.")
-    parts.check_trainer()
-    if not parts.train:
+    check_trainer(config.trainer)
+    if not players.questions.train:
         raise UserError("there is no training question: raise data.train_images or data.limit.")
-    for sft in (parts.config.direct, parts.config.sft):
+    for sft in (config.direct, config.sft):
         if sft.path is not None:
             for _ in read_trajectories(sft.path):
                 pass
-    warn_at_start(parts)
+    warn_at_start(players.questions)
 
 
 def throughput(records: Mapping[str, StageRecord]) -> dict[str, float]:

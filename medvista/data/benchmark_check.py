@@ -10,14 +10,13 @@ from pathlib import Path
 from typing import Any
 
 from medvista.data.benchmark_files import data_root
-from medvista.data.benchmarks import check_name, is_own
-from medvista.data.own_benchmark import load_own_benchmark
-from medvista.data.sources import SOURCES, Source
+from medvista.data.benchmarks import check_name, is_own, own_benchmark
+from medvista.data.registry import BENCHMARKS, SPLITS, Benchmark
 from medvista.errors import UserError
+from medvista.imaging import open_image
 from medvista.types import Split, VQASample
 
 MANIFEST = "prepared.json"  # what the hub said of the files that were fetched: revision and SHA-256
-_ALL: tuple[Split, ...] = ("train", "validation", "test")
 
 Samples = dict[Split, list[VQASample]]
 
@@ -53,15 +52,15 @@ def check_benchmark(name: str, root: str | Path | None) -> Check:
         UserError: there is no such benchmark, or its files are missing or malformed.
     """
     if is_own(name):
-        own = load_own_benchmark(Path(name).expanduser())
-        samples: Samples = {split: found for split in _ALL if split in own.files and (found := own.read(split))}
-        return _checked(own.name, samples, [f"{_counted(samples)} questions"], [])
-    source, folder = SOURCES[check_name(name)], data_root(root)
-    samples = {split: source.read(folder, split) for split in source.splits}
-    notes, problems = _compare_counts(samples, source)
-    for checked, failed in (_published_sums(folder, source), _fetched_sums(folder, source)):
+        own = own_benchmark(name)
+        samples: Samples = {split: found for split in SPLITS if split in own.files and (found := own.read(split))}
+        return _checked(own.name, samples, [f"{_counted(samples)} questions"], _unreadable(samples))
+    benchmark, folder = BENCHMARKS[check_name(name)], data_root(root)
+    samples = {split: benchmark.read_official(folder, split) for split in benchmark.official_splits}
+    notes, problems = _compare_counts(samples, benchmark)
+    for checked, failed in (_published_sums(folder, benchmark), _fetched_sums(folder, benchmark)):
         notes, problems = notes + checked, problems + failed
-    return _checked(name, samples, notes, problems, source.images)
+    return _checked(name, samples, notes, problems, benchmark.images)
 
 
 def _checked(
@@ -87,30 +86,30 @@ def _counted(samples: Samples) -> str:
     return " / ".join(f"{len(part):,}" for part in samples.values())
 
 
-def _compare_counts(samples: Samples, source: Source) -> tuple[list[str], list[str]]:
+def _compare_counts(samples: Samples, benchmark: Benchmark) -> tuple[list[str], list[str]]:
     counts, text = {split: len(part) for split, part in samples.items()}, _counted(samples)
-    if not source.counts:
+    if not benchmark.counts:
         return [f"{text} questions; no published count to compare with"], []
-    agreeing = [form for form in source.counts if form.items() <= counts.items()]
+    agreeing = [form for form in benchmark.counts if form.items() <= counts.items()]
     if any(form.keys() == counts.keys() for form in agreeing):
         return [f"{text} questions, as published"], []
     if agreeing:  # the number of the other splits is not published
         return [f"{text} questions; in {' and '.join(agreeing[0])} as published"], []
     published = " or ".join(
-        " / ".join(f"{form[split]:,}" if split in form else "?" for split in samples) for form in source.counts
+        " / ".join(f"{form[split]:,}" if split in form else "?" for split in samples) for form in benchmark.counts
     )
     return [], [f"{text} questions, but {published} were published"]
 
 
-def _published_sums(root: Path, source: Source) -> tuple[list[str], list[str]]:
+def _published_sums(root: Path, benchmark: Benchmark) -> tuple[list[str], list[str]]:
     """The official files whose checksums we know, where they lie below the data root."""
-    sums = {root / name: expected for name, expected in source.checksums.items() if (root / name).is_file()}
+    sums = {root / name: expected for name, expected in benchmark.checksums.items() if (root / name).is_file()}
     return _compare_sums(sums, "as of the official files")
 
 
-def _fetched_sums(root: Path, source: Source) -> tuple[list[str], list[str]]:
+def _fetched_sums(root: Path, benchmark: Benchmark) -> tuple[list[str], list[str]]:
     """The files fetched from the hub, against what the hub said of them; archives may have been removed since."""
-    folder = root / source.hub.folder if source.hub else root
+    folder = root / benchmark.hub.folder if benchmark.hub else root
     manifest = folder / MANIFEST
     if not manifest.is_file():
         return [], []
@@ -136,6 +135,22 @@ def _images_at_hand(samples: Sequence[VQASample]) -> int:
     kinds = {path.suffix.lower() for path in used}
     folders = {path.parent for path in used}
     return sum(1 for folder in folders for file in folder.iterdir() if file.suffix.lower() in kinds)
+
+
+def _unreadable(samples: Samples) -> list[str]:
+    """A sentence for each image file that cannot be opened, with the first question about it."""
+    asked: dict[Path, str] = {}
+    for sample in (sample for part in samples.values() for sample in part):
+        for image in sample.images:
+            if isinstance(image, Path):
+                asked.setdefault(image, sample.id)
+    problems = []
+    for path, id in asked.items():
+        try:
+            open_image(path)
+        except UserError as error:
+            problems.append(f"question {id}: {error}")
+    return problems
 
 
 def _digests(samples: Sequence[VQASample]) -> set[str]:

@@ -1,18 +1,17 @@
-"""Where the files of a benchmark are, and reading them row by row with errors a person can mend."""
+"""Where the files of a benchmark are, and reading them with errors a person can mend."""
 
 from __future__ import annotations
 
-import csv
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-from medvista.data.json_fields import FieldError, Fields
 from medvista.errors import UserError
 
 T = TypeVar("T")
+
+PLACE_AGAIN = "place the official file again"  # what messages about official files advise
 
 _MEND = "set data.root=... or MEDVISTA_DATA to the folder that holds the benchmarks"
 
@@ -48,72 +47,20 @@ def benchmark_folder(root: Path, name: str, marker: str) -> Path:
     raise UserError(f"there is no {name} in {root} (no {candidates[0] / marker}): {_MEND}")
 
 
-def existing(path: Path) -> Path:
+def existing(path: Path, mend: str = "") -> Path:
     """The path, which must be a file.
+
+    Args:
+        path: of the file.
+        mend: what the message advises; that for official files by default.
 
     Raises:
         UserError: it is missing.
     """
     if not path.is_file():
-        raise UserError(f"the file {path} is missing: place the benchmark's complete official files there, or {_MEND}")
+        mend = mend or f"place the benchmark's complete official files there, or {_MEND}"
+        raise UserError(f"the file {path} is missing: {mend}")
     return path
-
-
-def read_rows(path: Path, build: Callable[[Fields], T]) -> list[T]:
-    """What `build` makes of each object of a JSON list.
-
-    Raises:
-        UserError: the file is missing, is not a JSON list, or a row is malformed; it names file, row and field.
-    """
-    return build_rows(path, read_json(path, list), build)
-
-
-def read_json_lines(path: Path, build: Callable[[Fields], T]) -> list[T]:
-    """What `build` makes of each object of a file with one JSON object a line; empty lines are passed over.
-
-    Raises:
-        UserError: the file is missing, a line is not JSON, or a row is malformed; it names file, row and field.
-    """
-    return build_rows(path, _json_lines(path), build)
-
-
-def read_csv_rows(path: Path, build: Callable[[Fields], T]) -> list[T]:
-    """What `build` makes of each row of a CSV file with a header; every value is a text, an empty cell an empty one.
-
-    Raises:
-        UserError: the file is missing, is not CSV in UTF-8, or a row is malformed; it names file, row and field.
-    """
-    try:
-        with existing(path).open(encoding="utf-8-sig", newline="") as file:  # spreadsheets begin files with a mark
-            return build_rows(path, csv.DictReader(file), build)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise UserError(f"{path} is not a CSV file in UTF-8 ({error}); place the official file again") from None
-
-
-def build_rows(path: Path, rows: Iterable[Any], build: Callable[[Fields], T]) -> list[T]:
-    """What `build` makes of each row read from `path`.
-
-    Raises:
-        UserError: a row is malformed; it names file, row and field.
-    """
-    built = []
-    for number, row in enumerate(rows):
-        try:
-            built.append(build(Fields(row)))
-        except FieldError as error:
-            raise UserError(f"{path}, row {number} (from 0): {error}; place the official file again") from None
-    return built
-
-
-def _json_lines(path: Path) -> Iterator[Any]:
-    with existing(path).open("rb") as file:
-        for number, line in enumerate(file, start=1):
-            if not line.strip():
-                continue
-            try:
-                yield json.loads(line)
-            except ValueError as error:  # also bytes that are not UTF-8
-                raise UserError(f"{path}, line {number} is not valid JSON ({error}); place the file again") from None
 
 
 def read_json(path: Path, kind: type[T]) -> T:
@@ -125,7 +72,7 @@ def read_json(path: Path, kind: type[T]) -> T:
     try:
         content: Any = json.loads(existing(path).read_text(encoding="utf-8"))
     except ValueError as error:  # also bytes that are not UTF-8
-        raise UserError(f"{path} is not valid JSON ({error}); place the official file again") from None
+        raise UserError(f"{path} is not valid JSON ({error}); {PLACE_AGAIN}") from None
     if not isinstance(content, kind):
-        raise UserError(f"{path} must hold a JSON {kind.__name__}; place the official file again")
+        raise UserError(f"{path} must hold a JSON {kind.__name__}; {PLACE_AGAIN}")
     return content

@@ -1,47 +1,17 @@
-"""The benchmarks by their names: one reader each, all called alike."""
+"""Reading any benchmark by its name: one of `medvista.data.registry`, or the YAML file of your own question set."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Sequence
 from difflib import get_close_matches
-from functools import partial
 from pathlib import Path
-from types import MappingProxyType
-from typing import TypeAlias
 
 from medvista.data.benchmark_files import data_root
-from medvista.data.medxpertqa import read_medxpertqa_mm
-from medvista.data.mmmu import read_mmmu_med, read_mmmu_pro_med
-from medvista.data.own_benchmark import load_own_benchmark
-from medvista.data.path_vqa import read_path_vqa
-from medvista.data.pmc_vqa import read_pmc_vqa
-from medvista.data.slake import read_slake
-from medvista.data.vqa_rad import read_vqa_rad
+from medvista.data.own_benchmark import OwnBenchmark, load_own_benchmark
+from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
+from medvista.data.registry import BENCHMARKS
 from medvista.errors import UserError
 from medvista.types import Split, VQASample
-
-Reader: TypeAlias = Callable[[Path, Split], list[VQASample]]
-
-READERS: Mapping[str, Reader] = MappingProxyType(
-    {
-        "vqa_rad": read_vqa_rad,
-        "slake": read_slake,
-        "slake_zh": partial(read_slake, language="zh"),
-        "path_vqa": read_path_vqa,
-        "pmc_vqa": read_pmc_vqa,
-        "pmc_vqa_full": partial(read_pmc_vqa, version="full"),
-        "pmc_vqa_panels": partial(read_pmc_vqa, version="panels"),
-        "mmmu_med": read_mmmu_med,
-        "mmmu_pro_med": read_mmmu_pro_med,
-        "medxpertqa_mm": read_medxpertqa_mm,
-    }
-)
-
-
-SPLITS: tuple[Split, ...] = ("train", "validation", "test")
-_FEWER_SPLITS: Mapping[str, tuple[Split, ...]] = MappingProxyType(
-    {"mmmu_med": ("validation", "test"), "mmmu_pro_med": ("test",), "medxpertqa_mm": ("validation", "test")}
-)
 
 
 def has_split(name: str, split: Split) -> bool:
@@ -51,8 +21,8 @@ def has_split(name: str, split: Split) -> bool:
         UserError: there is no such benchmark, or its YAML file is malformed.
     """
     if is_own(name):
-        return split in load_own_benchmark(Path(name).expanduser()).files
-    return split in _FEWER_SPLITS.get(check_name(name), SPLITS)
+        return split in own_benchmark(name).files
+    return split in BENCHMARKS[check_name(name)].splits
 
 
 def is_own(name: str) -> bool:
@@ -66,14 +36,40 @@ def benchmark_name(name: str) -> str:
     Raises:
         UserError: the YAML file is missing or malformed.
     """
-    return load_own_benchmark(Path(name).expanduser()).name if is_own(name) else name
+    return own_benchmark(name).name if is_own(name) else name
+
+
+def results_names(given: Sequence[str]) -> dict[str, str]:
+    """What results call each of several benchmarks -> its name as given.
+
+    Raises:
+        UserError: two would have one name, so that the questions of one would be lost.
+    """
+    names: dict[str, str] = {}
+    for each in given:
+        other = names.setdefault(benchmark_name(each), each)
+        if other != each:
+            raise UserError(f"{other} and {each} are both called {benchmark_name(each)!r}: give one another `name`")
+    return names
+
+
+def own_benchmark(name: str) -> OwnBenchmark:
+    """The question set that a YAML file describes.
+
+    Raises:
+        UserError: the file is missing or malformed, or gives the name of another benchmark.
+    """
+    own = load_own_benchmark(Path(name).expanduser())
+    if own.name in (*BENCHMARKS, PHANTOM):
+        raise UserError(f"{name}: {own.name!r} is the name of another benchmark, and is scored like it: change `name`")
+    return own
 
 
 def read_benchmark(name: str, root: str | Path | None, split: Split) -> list[VQASample]:
     """The samples of one split of a benchmark.
 
     Args:
-        name: a key of `READERS`, or the path of a YAML file (`medvista.data.own_benchmark`).
+        name: a key of `BENCHMARKS`, or the path of a YAML file (`medvista.data.own_benchmark`).
         root: the data root; None takes ``MEDVISTA_DATA``. A YAML file needs none.
         split: which split.
 
@@ -82,8 +78,8 @@ def read_benchmark(name: str, root: str | Path | None, split: Split) -> list[VQA
             or malformed.
     """
     if is_own(name):
-        return load_own_benchmark(Path(name).expanduser()).read(split)
-    return READERS[check_name(name)](data_root(root), split)
+        return own_benchmark(name).read(split)
+    return BENCHMARKS[check_name(name)].read(data_root(root), split)
 
 
 def check_name(name: str) -> str:
@@ -92,8 +88,8 @@ def check_name(name: str) -> str:
     Raises:
         UserError: it is not; the nearest one is given.
     """
-    if name not in READERS:
-        near = get_close_matches(name.lower().replace("-", "_"), READERS, n=1)
-        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(sorted(READERS))}"
+    if name not in BENCHMARKS:
+        near = get_close_matches(name.lower().replace("-", "_"), BENCHMARKS, n=1)
+        hint = f"did you mean {near[0]!r}?" if near else f"choose from {', '.join(sorted(BENCHMARKS))}"
         raise UserError(f"there is no benchmark {name!r}: {hint}")
     return name

@@ -1,4 +1,4 @@
-"""A scripted expert whose faults can be set, so that the teacher can be made the limit.
+"""A scripted expert whose faults can be set, so that a run can learn from an imperfect teacher.
 
 It reads the annotated regions of a sample (which no policy sees), zooms onto each or opens the window, and answers.
 """

@@ -71,7 +71,7 @@ def _by_name(
 
 
 def _read_cache(path: Path | None) -> dict[str, Fingerprint]:
-    """What the cache knows; a damaged one knows nothing, and is written anew."""
+    """What the cache knows; a damaged one knows nothing and is overwritten."""
     if path is None or not path.is_file():
         return {}
     try:

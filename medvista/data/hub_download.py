@@ -15,7 +15,7 @@ from medvista.data.atomic import replacing
 from medvista.data.benchmark_check import MANIFEST
 from medvista.data.hub_rows import UNPACKED
 from medvista.data.parquet_rows import unpack_parquet
-from medvista.data.sources import HubSource
+from medvista.data.registry import HubSource
 from medvista.errors import UserError
 
 Say = Callable[[str], Any]

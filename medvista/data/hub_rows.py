@@ -10,8 +10,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TypeVar
 
-from medvista.data.benchmark_files import benchmark_folder, existing, read_json_lines
+from medvista.data.benchmark_files import benchmark_folder, existing
 from medvista.data.json_fields import Fields
+from medvista.data.rows import Row, read_json_lines
 from medvista.errors import UserError
 
 UNPACKED = "unpacked"
@@ -39,7 +40,7 @@ def unpacked_folder(root: Path, name: str, benchmark: str) -> Path:
         ) from None
 
 
-def read_hub_rows(folder: Path, split: str, build: Callable[[Fields], T]) -> list[T]:
+def read_hub_rows(folder: Path, split: str, build: Callable[[Row], T]) -> list[T]:
     """What `build` makes of each row of a split.
 
     Raises:

@@ -71,7 +71,7 @@ class LeakageReport:
         return {"max_distance": self.max_distance, "overlaps": [asdict(overlap) for overlap in self.overlaps]}
 
     def lines(self) -> list[str]:
-        """A sentence for each overlap, for the terminal."""
+        """One sentence per overlap, for the terminal."""
         return [_sentence(overlap) for overlap in self.overlaps]
 
 

@@ -13,12 +13,16 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
+from string import ascii_uppercase
 from types import MappingProxyType
 
-from medvista.data.answer_text import letter_index, told_apart
-from medvista.data.benchmark_files import benchmark_folder, existing, read_json_lines
-from medvista.data.json_fields import FieldError, Fields
+from medvista.data.answer_text import letter_index, official_options
+from medvista.data.benchmark_files import benchmark_folder, existing
+from medvista.data.cells import cell_text
+from medvista.data.json_fields import FieldError
+from medvista.data.rows import Row, RowIds, read_json_lines
 from medvista.errors import UserError
+from medvista.notices import notice
 from medvista.types import Split, VQASample
 
 _FILES: dict[str, str] = {"validation": "MM/dev.jsonl", "test": "MM/test.jsonl"}
@@ -39,13 +43,12 @@ def read_medxpertqa_mm(root: Path, split: Split) -> list[VQASample]:
     if split not in _FILES:
         raise UserError("MedXpertQA has no train split: train on another benchmark and test on it")
     folder = benchmark_folder(root, "medxpertqa", marker="MM")
-    return read_json_lines(folder / _FILES[split], lambda row: _sample(row, split, folder))
+    ids = RowIds()
+    return read_json_lines(folder / _FILES[split], lambda row: _sample(row, ids, split, folder))
 
 
-def _sample(row: Fields, split: Split, folder: Path) -> VQASample:
-    id, options = row.read("id", str), row.object("options")
-    letters = sorted(options)
-    choices = told_apart([options.read(letter, str).strip() for letter in letters])
+def _sample(row: Row, ids: RowIds, split: Split, folder: Path) -> VQASample:
+    id, choices = ids.once(row.read("id", str), row), _options(row)
     names = row.texts("images")
     if not names:
         raise FieldError('"images" names no image; this reader is for the MM subset')
@@ -53,7 +56,7 @@ def _sample(row: Fields, split: Split, folder: Path) -> VQASample:
         id=id,
         benchmark="medxpertqa_mm",
         split=split,
-        question=_REPEATED_OPTIONS.sub("", row.read("question", str)).strip(),
+        question=_question(row),
         answers=(choices[letter_index(row.read("label", str), choices, "label")],),
         images=tuple(_image(folder, name) for name in names),
         group_id=id,
@@ -63,6 +66,22 @@ def _sample(row: Fields, split: Split, folder: Path) -> VQASample:
             {"family": "choice", "images": len(names), **{key: row.get(key, str, "") for key in _SLICES}}
         ),
     )
+
+
+def _question(row: Row) -> str:
+    text = row.read("question", str)
+    question = _REPEATED_OPTIONS.sub("", text)
+    if question != text:
+        notice("the options that a question repeats at its end were cut off", row.where)
+    return question.strip()
+
+
+def _options(row: Row) -> tuple[str, ...]:
+    options = row.object("options")
+    letters = sorted(options)
+    if letters != list(ascii_uppercase[: len(letters)]):  # with a gap, every letter behind it would shift
+        raise FieldError(f'"options" must have the letters A, B, C, ... without a gap, not {", ".join(letters)}')
+    return official_options([cell_text(options.value(letter), options.path(letter)) for letter in letters], row)
 
 
 def _image(folder: Path, name: str) -> Path:

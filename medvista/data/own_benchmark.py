@@ -1,16 +1,16 @@
 """A question set of your own, described by one YAML file: which file, which columns, where the images are.
 
     name: ward_chest                # how results call it
-    questions: questions.csv        # CSV with a header, or JSON lines; or one file a split: {train: a.csv, test: b.csv}
+    questions: questions.csv        # .csv or .tsv with a header, or .jsonl; or per split: {train: a.csv, test: b.csv}
     images: images                  # folder of the image files
     columns:
       question: question
       answer: answer                # an option's text or letter, where there are options
       image: file                   # one file, or several separated by `separator`, or a JSON list
-      id: id                        # optional, as all below; default: the row's number
+      id: id                        # optional, as all below; each once; default: the row's number
       split: split                  # train, validation or test (also: val, dev, eval)
       group: patient                # what is independent of other groups: intervals are clustered on it
-      choices: [a, b, c, d]         # columns of the options, or one column that holds them
+      choices: [a, b, c, d]         # columns of the options, in the order of their letters; or one that holds them all
       slices: [modality, ward]      # columns that reports slice by
     separator: "|"                  # between several images, answers or options in one cell
     shares: {train: 0.7, validation: 0.1, test: 0.2}   # without a split column: whole groups are dealt out
@@ -21,21 +21,25 @@ Paths are relative to the YAML file. See docs/benchmarks.md.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from difflib import get_close_matches
 from itertools import count
 from pathlib import Path
-from types import MappingProxyType
-from typing import Any, cast
+from typing import Any, TypeVar
 
 import yaml
 
-from medvista.data.answer_text import closed_or_open, letter_index, told_apart
-from medvista.data.benchmark_files import existing, read_csv_rows, read_json_lines
+from medvista.data.benchmark_files import existing
+from medvista.data.cells import needed_text
+from medvista.data.csv_rows import read_csv_rows
 from medvista.data.json_fields import FieldError, Fields
+from medvista.data.own_rows import Columns, RowReader
+from medvista.data.rows import Row, RowIds, read_json_lines
 from medvista.errors import UserError
 from medvista.types import Split, VQASample
+
+T = TypeVar("T")
 
 _SPLITS: Mapping[str, Split] = {  # as tables may call them
     "train": "train",
@@ -49,20 +53,8 @@ _SPLITS: Mapping[str, Split] = {  # as tables may call them
 }
 _KEYS = ("name", "questions", "images", "columns", "separator", "shares")
 _SHARES = {"train": 0.7, "validation": 0.1, "test": 0.2}
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Columns:
-    """The names of a table's columns; empty where there is none."""
-
-    question: str
-    answer: str
-    image: str
-    id: str = ""
-    split: str = ""
-    group: str = ""
-    choices: tuple[str, ...] = ()
-    slices: tuple[str, ...] = ()
+_CSV, _JSON_LINES = (".csv", ".tsv", ".tab", ".txt"), (".jsonl", ".ndjson")
+_MEND = "mend the table"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,59 +76,36 @@ class OwnBenchmark:
         """
         if split not in self.files:
             raise UserError(f"{self.name} has no {split} split: give it a file, or a `split` column or `shares`")
-        path, numbers = self.files[split], count()
-        read = read_json_lines if path.suffix in (".jsonl", ".ndjson") else read_csv_rows
-        rows = read(path, lambda row: self._sample(row, next(numbers), split))
-        return [sample for sample in rows if sample is not None]
+        numbers, ids = count(), RowIds()
+        reader = RowReader(benchmark=self.name, columns=self.columns, images=self.images, separator=self.separator)
 
-    def _sample(self, row: Fields, number: int, split: Split) -> VQASample | None:
-        names = self.columns
-        images = self._many(row, names.image)
-        id = _text(row, names.id) if names.id else str(number)
-        group = _text(row, names.group) if names.group else images[0]
-        if not self._in_split(row, group, split):
-            return None
-        written = self._choices(row)
-        choices = told_apart(written)
-        answers = (choices[_chosen(_text(row, names.answer), written)],) if written else self._many(row, names.answer)
-        kind = "choice" if choices else closed_or_open(answers[0])
-        return VQASample(
-            id=id,
-            benchmark=self.name,
-            split=split,
-            question=_text(row, names.question),
-            answers=answers,
-            images=tuple(existing(self.images / name) for name in images),
-            group_id=group,
-            choices=choices,
-            answer_type=cast(Any, kind),
-            metadata=MappingProxyType(
-                {"family": kind, **{name: _text(row, name, "") for name in names.slices}, "slices": names.slices}
-            ),
-        )
+        def build(row: Row) -> VQASample | None:
+            number, name = next(numbers), self.columns.id
+            # The ids of all rows, since questions that are in other splits here may be dealt out anew.
+            id = ids.once(needed_text(row.value(name), name), row) if name else str(number)
+            return reader.sample(row, id, split) if self._in_split(row, reader.group(row), split) else None
 
-    def _in_split(self, row: Fields, group: str, split: Split) -> bool:
-        if self.columns.split:
-            said = _text(row, self.columns.split).lower()
+        return [sample for sample in self._rows(self.files[split], build) if sample is not None]
+
+    def _rows(self, path: Path, build: Callable[[Row], T]) -> list[T]:
+        kind, names = path.suffix.lower(), self.columns.named()
+        existing(path, f"`questions` of {self.name} names it; give the path from the folder of the YAML file")
+        if kind in _CSV:
+            return read_csv_rows(path, build, columns=names, mend=_MEND)
+        if kind not in _JSON_LINES:
+            raise UserError(
+                f"{path} is not a table that can be read: save it as one of {', '.join(_CSV + _JSON_LINES)}"
+            )
+        return read_json_lines(path, build, columns=names, mend=_MEND)
+
+    def _in_split(self, row: Row, group: str, split: Split) -> bool:
+        name = self.columns.split
+        if name:
+            said = needed_text(row.value(name), name).lower()
             if said not in _SPLITS:
-                raise FieldError(f'"{self.columns.split}" must be one of {", ".join(_SPLITS)}, not {said!r}')
+                raise FieldError(f'"{name}" must be one of {", ".join(_SPLITS)}, not {said!r}')
             return _SPLITS[said] == split
         return not self.shares or _dealt(group, self.shares) == split
-
-    def _choices(self, row: Fields) -> tuple[str, ...]:
-        columns = self.columns.choices
-        if len(columns) == 1:
-            return self._many(row, columns[0], needed=False)
-        return tuple(text for column in columns if (text := _text(row, column, "")))
-
-    def _many(self, row: Fields, column: str, needed: bool = True) -> tuple[str, ...]:
-        """The texts of a cell that may hold several."""
-        value = row.value(column)
-        parts = value if isinstance(value, list) else _text(row, column, "").split(self.separator)
-        texts = tuple(str(part).strip() for part in parts if str(part).strip())
-        if needed and not texts:
-            raise FieldError(f'"{column}" is empty')
-        return texts
 
 
 def load_own_benchmark(path: Path) -> OwnBenchmark:
@@ -146,10 +115,10 @@ def load_own_benchmark(path: Path) -> OwnBenchmark:
         UserError: the file is missing or not YAML, a key is unknown (the nearest is given), missing or of a wrong kind.
     """
     try:
-        content = yaml.safe_load(existing(path).read_text(encoding="utf-8"))
+        content = yaml.safe_load(existing(path, "give the path of your YAML file").read_text(encoding="utf-8"))
         _known(content if isinstance(content, dict) else {}, _KEYS, "")
         return _built(Fields(content), path)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise UserError(f"{path} is not valid YAML: {' '.join(str(error).split())}") from None
     except FieldError as error:
         raise UserError(f"{path}: {error}; see docs/benchmarks.md for an example") from None
@@ -159,15 +128,18 @@ def _built(content: Fields, path: Path) -> OwnBenchmark:
     columns = _columns(content.object("columns"))
     questions, folder = content.value("questions"), path.parent
     if isinstance(questions, dict):
-        files = {_split(name): folder / str(file) for name, file in questions.items()}
+        files = _by_split((name, folder / str(file)) for name, file in questions.items())
         shares: dict[Split, float] = {}
     else:
         given = content.floats("shares") or _SHARES
         file = folder / content.read("questions", str)
-        shares = {} if columns.split else {_split(name): share for name, share in given.items()}
+        shares = {} if columns.split else _by_split(given.items())
         files = dict.fromkeys(shares or _SPLITS.values(), file)
+    name = content.get("name", str, path.stem)
+    if not name or set(name) & set("/\\"):  # files of a run are called after it
+        raise FieldError(f'"name" must be a text without slashes, not "{name}"')
     return OwnBenchmark(
-        name=content.get("name", str, path.stem),
+        name=name,
         columns=columns,
         files=files,
         images=folder / content.get("images", str, "."),
@@ -201,10 +173,16 @@ def _known(content: Mapping[str, Any], names: Sequence[str], path: str) -> None:
             raise FieldError(f'unknown key "{path}{key}"' + (f', did you mean "{path}{near[0]}"?' if near else ""))
 
 
-def _split(name: str) -> Split:
-    if name not in _SPLITS:
-        raise FieldError(f'a split must be one of {", ".join(_SPLITS)}, not "{name}"')
-    return _SPLITS[name]
+def _by_split(entries: Iterable[tuple[str, T]]) -> dict[Split, T]:
+    """What is given for each split, which may go by several names but only by one at a time."""
+    found: dict[Split, T] = {}
+    for name, entry in entries:
+        if name not in _SPLITS:
+            raise FieldError(f'a split must be one of {", ".join(_SPLITS)}, not "{name}"')
+        if _SPLITS[name] in found:
+            raise FieldError(f'the {_SPLITS[name]} split is given twice, the second time as "{name}"')
+        found[_SPLITS[name]] = entry
+    return found
 
 
 def _dealt(group: str, shares: Mapping[Split, float]) -> Split:
@@ -215,16 +193,3 @@ def _dealt(group: str, shares: Mapping[Split, float]) -> Split:
         if place < 0:
             return split
     return split
-
-
-def _text(row: Fields, column: str, default: str | None = None) -> str:
-    """A cell that is a text or a number."""
-    value = row.value(column) if default is None or column in row else default
-    if isinstance(value, bool) or not isinstance(value, str | int | float) or (default is None and value == ""):
-        raise FieldError(f'"{column}" must be a text or a number, not {value!r}')
-    return str(value).strip()
-
-
-def _chosen(answer: str, choices: Sequence[str]) -> int:
-    """The index of the option that an answer names, by its text or else by its letter."""
-    return choices.index(answer) if answer in choices else letter_index(answer, choices, "answer")

@@ -15,6 +15,7 @@ from typing import Any
 from PIL import Image, UnidentifiedImageError
 
 from medvista.data.atomic import replacing
+from medvista.data.json_fields import plain
 from medvista.errors import UserError
 
 _ROWS_AT_ONCE = 64  # rows carry their images: a few at a time
@@ -42,8 +43,8 @@ def unpack_parquet(files: Sequence[Path], folder: Path, split: str) -> int:
     count = 0
     with replacing(path) as output:
         for row in _rows(files):
-            plain = {name: _without_image(value, folder) for name, value in row.items()}
-            output.write(json.dumps(plain | {"row": count}, ensure_ascii=False, default=str).encode() + b"\n")
+            values = plain({name: _without_image(value, folder) for name, value in row.items()})  # NaN becomes null
+            output.write(json.dumps(values | {"row": count}, ensure_ascii=False).encode() + b"\n")
             count += 1
     return count
 

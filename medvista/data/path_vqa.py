@@ -16,16 +16,21 @@ from one patient.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from itertools import count
 from pathlib import Path
 from types import MappingProxyType
+from typing import Any
 
 from medvista.data.answer_text import closed_or_open
-from medvista.data.benchmark_files import benchmark_folder, build_rows, existing
+from medvista.data.benchmark_files import PLACE_AGAIN, benchmark_folder, existing
+from medvista.data.cells import cell_text
 from medvista.data.hub_rows import hub_image, read_hub_rows, unpacked_folder
-from medvista.data.json_fields import FieldError, Fields
+from medvista.data.json_fields import FieldError
 from medvista.data.pickled_values import read_pickled_values
+from medvista.data.rows import Row, RowIds, build_rows, enumerate_rows
 from medvista.errors import UserError
+from medvista.notices import notice
 from medvista.types import Split, VQASample
 
 _SPLITS: dict[Split, str] = {"train": "train", "validation": "val", "test": "test"}
@@ -50,47 +55,56 @@ def read_path_vqa(root: Path, split: Split) -> list[VQASample]:
     path = next((path for path in paths if path.is_file()), paths[0])
     rows = read_pickled_values(path)
     if not isinstance(rows, list):
-        raise UserError(f"{path} must hold a list of questions; place the official file again")
+        raise UserError(f"{path} must hold a list of questions; {PLACE_AGAIN}")
     numbers = count()
-    return build_rows(path, rows, lambda row: _official(row, next(numbers), split, folder))
+    read = build_rows(path, enumerate_rows(rows), lambda row: _official(row, next(numbers), split, folder))
+    return [sample for sample in read if sample is not None]
 
 
-def _official(row: Fields, number: int, split: Split, folder: Path) -> VQASample:
+def _official(row: Row, number: int, split: Split, folder: Path) -> VQASample | None:
     first_form = "img_id" in row
     name = row.read("img_id" if first_form else "image", str)
-    answer = _labelled(row) if first_form else str(row.value("answer"))
+    answers = _labelled(row) if first_form else [row.value("answer")]
     image = existing(folder / "images" / _SPLITS[split] / f"{name}.jpg")
     question = row.read("sent" if first_form else "question", str)
-    return _sample(split, number, question, answer, image, name)
+    return _sample(row, f"{split}-{number}", split, question, answers, image, name)
 
 
-def _labelled(row: Fields) -> str:
-    """The answer of the first release: the key of a dictionary with one entry."""
+def _labelled(row: Row) -> list[str]:
+    """The accepted answers of the first release: the keys of a dictionary, which has one."""
     labels = list(row.object("label"))
     if not labels:
         raise FieldError(f'"{row.path("label")}" names no answer')
-    return labels[0]
+    return labels
 
 
 def _from_hub(root: Path, split: Split) -> list[VQASample]:
     folder = unpacked_folder(root, "path_vqa/hub", "path_vqa")
+    ids = RowIds()
 
-    def build(row: Fields) -> VQASample:
+    def build(row: Row) -> VQASample | None:
+        id = ids.once(f"{split}-{row.read('row', int)}", row)
         image = hub_image(folder, row, "image")
-        question, answer = row.read("question", str), row.read("answer", str)
-        return _sample(split, row.read("row", int), question, answer, image, image.stem)
+        return _sample(row, id, split, row.read("question", str), [row.value("answer")], image, image.stem)
 
-    return read_hub_rows(folder, split, build)
+    return [sample for sample in read_hub_rows(folder, split, build) if sample is not None]
 
 
-def _sample(split: Split, number: int, question: str, answer: str, image: Path, group: str) -> VQASample:
-    kind = closed_or_open(answer)
+def _sample(
+    row: Row, id: str, split: Split, question: str, answers: Sequence[Any], image: Path, group: str
+) -> VQASample | None:
+    """The question; None where none of its answers says anything."""
+    texts = tuple(text for answer in answers if (text := cell_text(answer, "answer")) is not None)
+    if not texts:
+        notice("questions without an answer were left out", row.where)
+        return None
+    kind = closed_or_open(texts[0])
     return VQASample(
-        id=f"{split}-{number}",
+        id=id,
         benchmark="path_vqa",
         split=split,
         question=question.strip(),
-        answers=(answer.strip(),),
+        answers=texts,
         images=(image,),
         group_id=group,
         answer_type=kind,

@@ -110,7 +110,7 @@ def labelled_views(
         view_size: side of a view in pixels.
         tokens: visual tokens along a side.
         grid: cells along a side of the expert's grid.
-        crops: crops a phantom; each holds a nodule somewhere, one in eight nothing.
+        crops: crops per phantom; each holds a nodule somewhere, one in eight nothing.
         seed: of the crops' places.
     """
     rng = np.random.default_rng(seed)

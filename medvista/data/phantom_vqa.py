@@ -26,7 +26,8 @@ CHANCE = {"attribute": 1 / len(KINDS), "yes_no": 0.5, "side": 0.5, "density": 1 
 FAMILIES = tuple(CHANCE)
 _IMAGES_PER_SEED = 100_000
 SPLIT_OFFSET = {"train": 0, "validation": 100_000_000, "test": 200_000_000}  # seeds of the splits never meet
-_NEEDS = {"attribute": "zoom", "yes_no": "zoom", "side": "none", "density": "window", "comparison": "zoom"}
+# What each family cannot be answered without; "none" needs no tool.
+NEEDS = {"attribute": "zoom", "yes_no": "zoom", "side": "none", "density": "window", "comparison": "zoom"}
 
 
 def phantom_samples(
@@ -67,7 +68,7 @@ def _sample(split: Split, image_seed: int, family: str, phantom: Phantom) -> VQA
     # A third word, or the draws would repeat those of `draw_phantom`, and the body's size would tell yes from no.
     rng = np.random.default_rng((image_seed, FAMILIES.index(family), 1))
     question, answer, thought = _ASK[family](phantom, rng)
-    looks = phantom.nodules if _NEEDS[family] == "zoom" else ()
+    looks = phantom.nodules if NEEDS[family] == "zoom" else ()
     return VQASample(
         id=f"{split}-{image_seed}-{family}",
         benchmark=BENCHMARK,
@@ -78,7 +79,7 @@ def _sample(split: Split, image_seed: int, family: str, phantom: Phantom) -> VQA
         group_id=f"{image_seed}-{len(phantom.nodules)}",
         answer_type="closed" if answer in ("yes", "no") else "open",
         regions=tuple(Region(box=nodule.box, label=nodule.kind) for nodule in looks),
-        metadata={"family": family, "needs": _NEEDS[family], "thought": thought, "modality": "CT"},
+        metadata={"family": family, "needs": NEEDS[family], "thought": thought, "modality": "CT"},
     )
 
 

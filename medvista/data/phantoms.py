@@ -55,7 +55,7 @@ class Phantom:
     """A drawn slice and its truth."""
 
     image: MedicalImage
-    nodules: tuple[Nodule, ...]  # one, or one a lung (right first)
+    nodules: tuple[Nodule, ...]  # one, or one per lung (right first)
     material: Material
     mass_centre: tuple[float, float]  # x, y in source pixels
 
@@ -181,7 +181,7 @@ def _noise_bank() -> np.ndarray:
 
 
 def _texture(rng: np.random.Generator) -> np.ndarray:
-    """[SIZE, SIZE] noise: a random, randomly flipped window of the bank (drawing it afresh costs ten times more)."""
+    """[SIZE, SIZE] noise: a random, randomly flipped window of the bank (drawing new noise costs ten times more)."""
     x, y, turn, flip = rng.integers((1024 - SIZE, 1024 - SIZE, 4, 2))
     patch = np.rot90(_noise_bank()[y : y + SIZE, x : x + SIZE], int(turn))
     return patch[:, ::-1] if flip else patch

@@ -8,8 +8,8 @@ version), ``Answer`` names the option, by its letter or its text.
 
 Traps: questions were written by a language model from captions, and many can be answered without the picture, so look
 at the blind baseline; a figure may be a collage of panels (first version); the figures of one paper are often of one
-patient, so intervals are clustered by paper. Rows whose label names no option cannot be scored and are left out.
-There is no official validation split: one paper in fifty of train is set aside.
+patient, so intervals are clustered by paper. Rows whose label names no option that is filled cannot be scored
+and are left out. There is no official validation split: one paper in fifty of train is set aside.
 """
 
 from __future__ import annotations
@@ -21,14 +21,17 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from medvista.data.answer_text import told_apart
-from medvista.data.benchmark_files import benchmark_folder, existing, read_csv_rows
-from medvista.data.json_fields import Fields
+from medvista.data.answer_text import official_options
+from medvista.data.benchmark_files import benchmark_folder, existing
+from medvista.data.cells import cell_text
+from medvista.data.csv_rows import read_csv_rows
+from medvista.data.rows import Row
 from medvista.errors import UserError
+from medvista.notices import notice
 from medvista.types import Split, VQASample
 
 _LETTERS = "ABCD"
-_PREFIX = re.compile(r"^\s*[A-D]\s*[:.)]\s*")
+_PREFIX = re.compile(r"\s*([A-D])\s*[:.)]\s*(.*)", re.DOTALL)  # letter, text
 _VALIDATION_SHARE = 50  # one paper in so many
 _FILES: dict[str, tuple[str, str, str]] = {  # train, test, images
     "clean": ("train.csv", "test_clean.csv", "images"),
@@ -62,7 +65,7 @@ def read_pmc_vqa(
     path = benchmark_folder(root, "pmc_vqa", marker=train if split != "test" else test)
     numbers = count()
 
-    def build(row: Fields) -> VQASample | None:
+    def build(row: Row) -> VQASample | None:
         number = next(numbers)
         figure = row.read("Figure_path", str).strip()
         if carve_validation and split != "test" and (split == "validation") != in_validation(_paper(figure)):
@@ -70,6 +73,7 @@ def read_pmc_vqa(
         try:
             choices, answer = _options(row)
         except _UnscorableError:
+            notice("rows whose label names none of their options were left out", row.where)
             return None
         id = f"{'test' if split == 'test' else 'train'}-{number}"
         return _sample(id, version, split, row, choices, answer, _image(path, images, figure))
@@ -87,21 +91,35 @@ class _UnscorableError(Exception):
     """The row's label names none of its options."""
 
 
-def _options(row: Fields) -> tuple[tuple[str, ...], int]:
+def _options(row: Row) -> tuple[tuple[str, ...], int]:
     """The options without their letters, and the index of the right one."""
-    choices = tuple(_PREFIX.sub("", row.read(f"Choice {letter}", str)).strip() for letter in _LETTERS)
-    label = row.get("Answer_label", str, "").strip() or row.read("Answer", str).strip()
-    lettered = _PREFIX.match(f"{label}:" if len(label) == 1 else label)
-    text = _PREFIX.sub("", label).strip()
-    if lettered:
-        index = _LETTERS.index(lettered[0].strip()[0])
-    elif text in choices:
-        index = choices.index(text)
-    else:
+    choices = [_option(row, letter) for letter in _LETTERS]
+    label = (
+        cell_text(row.get("Answer_label", str, ""), "Answer_label") or cell_text(row.value("Answer"), "Answer") or ""
+    )
+    index = _labelled(label, choices)
+    if choices[index] is None:
         raise _UnscorableError
-    if not choices[index]:
-        raise _UnscorableError
-    return told_apart(choices), index
+    return official_options(choices, row), index
+
+
+def _option(row: Row, letter: str) -> str | None:
+    """The text of an option without its own letter: "A. fumigatus" as option B is whole."""
+    text = cell_text(row.value(f"Choice {letter}"), f"Choice {letter}") or ""
+    lettered = _PREFIX.fullmatch(text)
+    return cell_text(lettered[2] if lettered and lettered[1] == letter else text, f"Choice {letter}")
+
+
+def _labelled(label: str, choices: list[str | None]) -> int:
+    """The index of the option that a label names: by its letter, by its text, or by both where they agree."""
+    if len(label) == 1 and label in _LETTERS:
+        return _LETTERS.index(label)
+    if label in choices:
+        return choices.index(label)
+    lettered = _PREFIX.fullmatch(label)
+    if lettered and lettered[2] in ("", choices[_LETTERS.index(lettered[1])]):
+        return _LETTERS.index(lettered[1])
+    raise _UnscorableError
 
 
 def _image(folder: Path, images: str, figure: str) -> Path:
@@ -121,7 +139,7 @@ def _paper(figure: str) -> str:
 
 
 def _sample(
-    id: str, version: str, split: Split, row: Fields, choices: tuple[str, ...], answer: int, image: Path
+    id: str, version: str, split: Split, row: Row, choices: tuple[str, ...], answer: int, image: Path
 ) -> VQASample:
     return VQASample(
         id=id,

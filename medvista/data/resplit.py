@@ -1,4 +1,4 @@
-"""Splits of our own, for benchmarks whose official splits share images or patients."""
+"""New splits for benchmarks whose official splits share images or patients."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ def resplit(
     max_distance: int = MAX_DISTANCE,
     cache: Path | None = None,
 ) -> dict[Split, list[VQASample]]:
-    """Deal the samples out anew so that no two splits share an image, or a patient.
+    """Split the samples again so that no two splits share an image, or a patient.
 
     Images with the same pixels, or that look the same, count as one; so do the images of one question. Whole clusters
-    are dealt in an order that the seed gives, each to the split that lacks most, so shares are met as nearly as the
-    clusters allow. Samples keep their order.
+    go, in an order that the seed gives, each to the split that lacks most, so shares are met as nearly as the clusters
+    allow. Samples keep their order.
 
     Args:
         samples: of all official splits.
@@ -49,14 +49,14 @@ def resplit(
         raise UserError(f"shares of a new split must be positive numbers, not {dict(shares)}")
     clusters = _clusters(samples, by, max_distance, cache)
     wanted = {split: share / total * len(samples) for split, share in shares.items()}
-    dealt: dict[int, Split] = {}
+    split_of: dict[int, Split] = {}
     filled = dict.fromkeys(shares, 0)
     for index in np.random.default_rng(seed).permutation(len(clusters)):
         split = max(shares, key=lambda name: wanted[name] - filled[name])
         filled[split] += len(clusters[index])
-        dealt |= dict.fromkeys(clusters[index], split)
+        split_of |= dict.fromkeys(clusters[index], split)
     return {
-        split: [replace(sample, split=split) for i, sample in enumerate(samples) if dealt[i] == split]
+        split: [replace(sample, split=split) for i, sample in enumerate(samples) if split_of[i] == split]
         for split in shares
     }
 

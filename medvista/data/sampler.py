@@ -14,7 +14,7 @@ from medvista.errors import UserError
 
 
 class ResumableSampler(Sampler[int]):
-    """Indices of samples, shuffled anew every epoch by ``(seed, epoch)``, dealt out to ranks in turn.
+    """Indices of samples, shuffled in every epoch by ``(seed, epoch)``; ranks take them in turn.
 
     All ranks share one stream, of which each takes every ``world_size``-th index::
 
@@ -100,7 +100,7 @@ class ResumableSampler(Sampler[int]):
             if state[name] != getattr(self, name):
                 raise UserError(
                     f"the checkpoint was made with data {name} {state[name]}, now it is {getattr(self, name)}: "
-                    f"resume with the same data and seed, or start anew with resume=false"
+                    f"resume with the same data and seed, or start again with resume=false"
                 )
         self.position = int(state["position"])
 

@@ -18,9 +18,13 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
-from medvista.data.benchmark_files import benchmark_folder, existing, read_json, read_rows
+from medvista.data.answer_text import stated_type
+from medvista.data.benchmark_files import PLACE_AGAIN, benchmark_folder, existing, read_json
+from medvista.data.cells import cell_text
 from medvista.data.json_fields import FieldError, Fields
+from medvista.data.rows import Row, RowIds, read_rows
 from medvista.errors import UserError
+from medvista.notices import notice
 from medvista.types import Region, Split, VQASample
 
 _FILES: dict[Split, str] = {"train": "train.json", "validation": "validate.json", "test": "test.json"}
@@ -58,11 +62,15 @@ def read_slake(root: Path, split: Split, language: Literal["en", "zh"] = "en") -
     if split == "validation" and not path.exists() and (folder / "validation.json").exists():
         path = folder / "validation.json"  # the hub's name for it
     boxes = lru_cache(maxsize=None)(read_boxes)  # an image has about eleven questions
+    ids = RowIds()
 
-    def build(row: Fields) -> VQASample | None:
+    def build(row: Row) -> VQASample | None:
         if row.read("q_lang", str) != language:
             return None
-        return _sample(row, split, language, folder, boxes(folder / "imgs" / Path(row.read("img_name", str)).parent))
+        boxes_there = boxes(folder / "imgs" / Path(row.read("img_name", str)).parent)
+        sample = _sample(row, split, language, folder, boxes_there)
+        ids.once(sample.id, row)
+        return sample
 
     return [sample for sample in read_rows(path, build) if sample is not None]
 
@@ -82,7 +90,7 @@ def read_boxes(image_folder: Path) -> tuple[Region, ...]:
                 x, y, width, height = fields.numbers(label, 4)
                 found.append(Region(box=(x, y, x + width, y + height), label=label))
         except FieldError as error:
-            raise UserError(f"{path}: {error}; place the official file again") from None
+            raise UserError(f"{path}: {error}; {PLACE_AGAIN}") from None
     return tuple(found)
 
 
@@ -117,10 +125,12 @@ def _words(text: str) -> list[str]:
     return [word if word.endswith("ss") or len(word) < 4 else word.removesuffix("s") for word in words]
 
 
-def _sample(row: Fields, split: Split, language: str, folder: Path, boxes: tuple[Region, ...]) -> VQASample:
+def _sample(row: Row, split: Split, language: str, folder: Path, boxes: tuple[Region, ...]) -> VQASample:
     image_name = row.read("img_name", str)
-    question, answer = row.read("question", str).strip(), row.read("answer", str).strip()
-    closed = row.read("answer_type", str).strip().upper() == "CLOSED"
+    question, answer = row.read("question", str).strip(), cell_text(row.read("answer", str), "answer") or ""
+    if not answer and split != "train":  # training leaves it out
+        notice("questions without an answer were kept, and no prediction is right", row.where)
+    kind = stated_type(row)
     regions = evidence(question, answer, boxes)
     return VQASample(
         id=str(row.read("qid", int)),
@@ -130,11 +140,11 @@ def _sample(row: Fields, split: Split, language: str, folder: Path, boxes: tuple
         answers=(answer,),
         images=(existing(folder / "imgs" / image_name),),
         group_id=str(Path(image_name).parent),
-        answer_type="closed" if closed else "open",
+        answer_type=kind,
         regions=regions,
         metadata=MappingProxyType(
             {
-                "family": "closed" if closed else "open",
+                "family": kind,
                 "needs": "zoom" if regions else "none",  # what a scripted expert does
                 **{key: row.get(key, str, "") for key in _SLICES},
             }

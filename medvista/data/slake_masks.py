@@ -1,6 +1,6 @@
 """SLAKE's masks of the evidence: which pixels are the structure that a question is about.
 
-``imgs/xmlab*/mask.png`` holds a grey value a pixel, ``mask.txt`` the label of each value (``"30:Left Humerus Head"``).
+``imgs/xmlab*/mask.png`` holds one grey value per pixel, ``mask.txt`` the label of each (``"30:Left Humerus Head"``).
 Some images have no mask, eight chest findings have boxes but no mask, and a few masks are pictures, not label maps.
 """
 

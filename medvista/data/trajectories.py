@@ -1,4 +1,4 @@
-"""Trajectory files: one episode a line (JSONL), the views the policy was shown beside them as PNG files.
+"""Trajectory files: one episode per line (JSONL), the views the policy was shown beside them as PNG files.
 
 The same form serves demonstrations, rollouts and evaluations. Images are named by their content, so an overview shared
 by thousands of episodes is kept once, and files may share one images folder.
@@ -44,7 +44,7 @@ def write_trajectories(
     append: bool = False,
     tokens: bool = False,
 ) -> int:
-    """Write episodes to `path`, one a line, and return how many.
+    """Write episodes to `path`, one per line, and return how many.
 
     Args:
         path: the ``.jsonl`` file.

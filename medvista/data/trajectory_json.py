@@ -1,6 +1,6 @@
 """A trajectory as one JSON object, and back. Where its images are kept is the caller's business.
 
-The object, one a line in the file that `medvista.data.trajectories` writes::
+The object, one per line in the file that `medvista.data.trajectories` writes::
 
     {"sample": {"id", "benchmark", "split", "question", "answers", "choices", "answer_type", "group_id",
                 "regions": [{"box": [x1, y1, x2, y2], "image", "label", "slice"}], "metadata": {}},

@@ -16,11 +16,14 @@ import hashlib
 from pathlib import Path
 from types import MappingProxyType
 
-from medvista.data.answer_text import closed_or_open
-from medvista.data.benchmark_files import benchmark_folder, existing, read_rows
+from medvista.data.answer_text import closed_or_open, stated_type
+from medvista.data.benchmark_files import benchmark_folder, existing
+from medvista.data.cells import cell_text
 from medvista.data.hub_rows import hub_image, read_hub_rows, unpacked_folder
-from medvista.data.json_fields import FieldError, Fields
+from medvista.data.json_fields import FieldError
+from medvista.data.rows import Row, RowIds, read_rows
 from medvista.errors import UserError
+from medvista.notices import notice
 from medvista.types import Split, VQASample
 
 IMAGE_FOLDER = "VQA_RAD Image Folder"
@@ -56,9 +59,15 @@ def read_vqa_rad(root: Path, split: Split, *, carve_validation: bool = True) -> 
     if not path.exists() and (folder / _PUBLIC_FILE).exists():
         path = folder / _PUBLIC_FILE
 
-    def build(row: Fields) -> VQASample | None:
+    ids = RowIds()
+
+    def build(row: Row) -> VQASample | None:
         phrase = row.read("phrase_type", str)
-        if phrase == "frame" or (path.name == _PUBLIC_FILE and phrase.startswith("test_") != test):
+        ids.once(_text(row, "qid"), row)
+        if phrase == "frame":
+            notice('rows of phrase type "frame" were left out: they are no official questions', row.where)
+            return None
+        if path.name == _PUBLIC_FILE and phrase.startswith("test_") != test:
             return None
         if carve_validation and not test and (split == "validation") != in_validation(row.read("image_name", str)):
             return None
@@ -69,15 +78,17 @@ def read_vqa_rad(root: Path, split: Split, *, carve_validation: bool = True) -> 
 
 def _from_hub(folder: Path, split: Split, carve_validation: bool) -> list[VQASample]:
     """The hub's form: images are told apart by their content, and closed questions by their answers."""
+    ids = RowIds()
 
-    def build(row: Fields) -> VQASample | None:
+    def build(row: Row) -> VQASample | None:
+        id = ids.once(f"{'test' if split == 'test' else 'train'}-{row.read('row', int)}", row)
         image = hub_image(folder, row, "image")
         if carve_validation and split != "test" and (split == "validation") != in_validation(image.stem):
             return None
         answer = _text(row, "answer")
         kind = closed_or_open(answer)
         return VQASample(
-            id=f"{'test' if split == 'test' else 'train'}-{row.read('row', int)}",
+            id=id,
             benchmark="vqa_rad",
             split=split,
             question=row.read("question", str).strip(),
@@ -88,7 +99,9 @@ def _from_hub(folder: Path, split: Split, carve_validation: bool) -> list[VQASam
             metadata=MappingProxyType({"family": kind}),
         )
 
-    rows = read_hub_rows(folder, "test" if split == "test" else "train", build)
+    name = "test" if split == "test" else "train"
+    notice("this form has no answer types: closed is what is answered by yes or no", str(folder / f"{name}.jsonl"))
+    rows = read_hub_rows(folder, name, build)
     return [sample for sample in rows if sample is not None]
 
 
@@ -98,10 +111,9 @@ def in_validation(image_name: str) -> bool:
     return int(digest, 16) % _VALIDATION_SHARE == 0
 
 
-def _sample(row: Fields, split: Split, folder: Path) -> VQASample:
+def _sample(row: Row, split: Split, folder: Path) -> VQASample:
     image_name = row.read("image_name", str)
-    closed = row.read("answer_type", str).strip().upper() == "CLOSED"
-    kinds = row.get("question_type", str, "").upper().replace(" ", "").split(",")
+    kind = stated_type(row)
     return VQASample(
         id=_text(row, "qid"),
         benchmark="vqa_rad",
@@ -110,11 +122,11 @@ def _sample(row: Fields, split: Split, folder: Path) -> VQASample:
         answers=(_text(row, "answer"),),
         images=(existing(folder / IMAGE_FOLDER / image_name),),
         group_id=Path(image_name).stem,
-        answer_type="closed" if closed else "open",
+        answer_type=kind,
         metadata=MappingProxyType(
             {
-                "family": "closed" if closed else "open",
-                "question_type": ",".join(sorted(_TYPING_ERRORS.get(kind, kind) for kind in kinds)),
+                "family": kind,
+                "question_type": _question_type(row),
                 "image_organ": row.get("image_organ", str, ""),
                 "phrase_type": row.read("phrase_type", str).removeprefix("test_"),
             }
@@ -122,9 +134,17 @@ def _sample(row: Fields, split: Split, folder: Path) -> VQASample:
     )
 
 
-def _text(row: Fields, key: str) -> str:
+def _question_type(row: Row) -> str:
+    kinds = row.get("question_type", str, "").upper().replace(" ", "").split(",")
+    if not _TYPING_ERRORS.keys().isdisjoint(kinds):
+        notice("a misspelt question type was read as what it means", row.where)
+    return ",".join(sorted(_TYPING_ERRORS.get(kind, kind) for kind in kinds))
+
+
+def _text(row: Row, key: str) -> str:
     """A field that the official files hold as a text or as an integer."""
     value = row.value(key)
-    if isinstance(value, bool) or not isinstance(value, str | int) or not str(value).strip():
+    text = cell_text(value, row.path(key)) if isinstance(value, str | int) and not isinstance(value, bool) else None
+    if text is None:
         raise FieldError(f'"{row.path(key)}" must be a text or an integer, not {value!r}')
-    return str(value).strip()
+    return text

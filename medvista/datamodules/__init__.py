@@ -1,7 +1,6 @@
 """LightningDataModules: demonstrations and rollouts on the fly."""
 
-from medvista.datamodules.batches import SampleBatch
 from medvista.datamodules.rollout import RolloutDataModule
 from medvista.datamodules.sft import SFTDataModule
 
-__all__ = ["RolloutDataModule", "SFTDataModule", "SampleBatch"]
+__all__ = ["RolloutDataModule", "SFTDataModule"]

@@ -4,30 +4,16 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import torch
 from torch.utils.data import DataLoader
 
 from medvista.data.sampler import ResumableSampler
 from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
-from medvista.functional.advantages import zero_variance
-from medvista.policies.engine import SamplingParams
-from medvista.rollout import ExperienceBatch, rollout_statistics
+from medvista.policies import SamplingParams
+from medvista.rollout import ExperienceBatch, GroupChoice, UpdateRequest, choose_groups, rollout_statistics
 from medvista.types import TrajectoryGroup, VQASample
-
-
-@dataclass(slots=True)
-class UpdateTurn:
-    """It is time for the next update: the batch itself is played after Lightning's transfer."""
-
-    update: int
-
-    def to(self, device: Any) -> UpdateTurn:
-        """The same: there is no tensor in it yet."""
-        return self
 
 
 class RolloutDataModule(RolloutValidationDataModule):
@@ -39,13 +25,12 @@ class RolloutDataModule(RolloutValidationDataModule):
         train: the questions to learn on.
         make_collector: see `RolloutValidationDataModule`.
         validation: see `RolloutValidationDataModule`.
-        prompts: groups an update and rank.
-        group_size: siblings a group.
-        updates: updates an epoch (Lightning wants a length).
+        prompts: groups per update and rank.
+        group_size: siblings per group.
+        updates: updates per epoch (Lightning wants a length).
         temperature: of the sampling.
         max_new_tokens: of one turn.
-        advantage_scale: see `group_advantages`.
-        refill_rounds: how often groups without variance are replaced by freshly played ones.
+        refill_rounds: how often groups without variance are replaced by others; see `choose_groups`.
         seed: of the order of questions and of every draw.
 
     Raises:
@@ -63,7 +48,6 @@ class RolloutDataModule(RolloutValidationDataModule):
         updates: int,
         max_new_tokens: int,
         temperature: float = 1.0,
-        advantage_scale: Literal["std", "none"] = "std",
         refill_rounds: int = 0,
         seed: int = 0,
     ) -> None:
@@ -72,7 +56,6 @@ class RolloutDataModule(RolloutValidationDataModule):
         self.train = train
         self.prompts, self.group_size, self.updates = prompts, group_size, updates
         self.params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature)
-        self.advantage_scale = advantage_scale
         self.refill_rounds = refill_rounds
         self.seed = seed
         self.episodes = 0  # played by this rank so far
@@ -86,16 +69,16 @@ class RolloutDataModule(RolloutValidationDataModule):
         self._sampler = ResumableSampler(len(self.train), seed=self.seed, rank=rank, world_size=world, endless=True)
         self._sampler.position = position
 
-    def train_dataloader(self) -> DataLoader[UpdateTurn]:
-        """A turn an update; it has a length, so Lightning does not fetch ahead."""
-        return DataLoader(range(self.updates), batch_size=None, collate_fn=UpdateTurn)  # type: ignore[arg-type]
+    def train_dataloader(self) -> DataLoader[UpdateRequest]:
+        """One request per update; the loader has a length, so Lightning does not fetch ahead."""
+        return DataLoader(range(self.updates), batch_size=None, collate_fn=UpdateRequest)  # type: ignore[arg-type]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
-        """A turn -> the experience of one update; validation questions -> episodes."""
-        if not isinstance(batch, UpdateTurn):
+        """A request -> the experience of one update; validation questions -> episodes."""
+        if not isinstance(batch, UpdateRequest):
             return super().on_after_batch_transfer(batch, dataloader_idx)
         with self.rollout_mode():
-            experience = self._play()
+            experience = self._play_update()
         return experience.to(self.trainer.lightning_module.device)  # type: ignore[union-attr]
 
     def state_dict(self) -> dict[str, Any]:
@@ -108,37 +91,39 @@ class RolloutDataModule(RolloutValidationDataModule):
         self._sampler.load_state_dict(state_dict["sampler"])
         self.episodes, self.generated_tokens = state_dict["episodes"], state_dict["generated_tokens"]
 
-    def _play(self) -> ExperienceBatch:
-        """Plays groups, replaces those without variance while rounds are left, and batches them."""
+    def _play_update(self) -> ExperienceBatch:
+        """What one update learns from, with statistics of all that was played for it."""
         start = time.perf_counter()
-        useful: list[TrajectoryGroup] = []
-        useless: list[TrajectoryGroup] = []
-        for _ in range(1 + self.refill_rounds):
-            groups = self._play_groups(self.prompts - len(useful))
-            flat = zero_variance(torch.tensor([group.rewards for group in groups]))
-            useful += [group for group, same in zip(groups, flat.tolist(), strict=True) if not same]
-            useless += [group for group, same in zip(groups, flat.tolist(), strict=True) if same]
-            if len(useful) == self.prompts:
-                break
+        played, choice = self._play_with_refills()
         seconds = time.perf_counter() - start
-        played = useful + useless
+        stats = self._count(played) | {
+            "rollout/seconds": seconds,
+            "rollout/zero_variance_share": choice.zero_variance_share,
+        }
+        return ExperienceBatch.from_groups([played[index] for index in choice.kept], stats=stats)
+
+    def _play_with_refills(self) -> tuple[list[TrajectoryGroup], GroupChoice]:
+        """All groups played for one update, and which of them it learns from."""
+        refills_left = self.refill_rounds
+        played = self._play_groups(self.prompts)
+        choice = _choose(played, self.prompts, refills_left)
+        while choice.refill:
+            refills_left -= 1
+            played += self._play_groups(choice.refill)
+            choice = _choose(played, self.prompts, refills_left)
+        return played, choice
+
+    def _count(self, played: Sequence[TrajectoryGroup]) -> dict[str, float]:
+        """Adds to this rank's counts; statistics of every episode, also of groups that are left out of the update."""
         episodes = [trajectory for group in played for trajectory in group.trajectories]
         tokens = sum(sum(trajectory.stream.loss_mask) for trajectory in episodes)
         self.episodes += len(episodes)
         self.generated_tokens += tokens
-        # Of every episode played: the groups kept below are those that are neither all right nor all wrong.
-        stats = rollout_statistics(episodes) | {
-            "rollout/seconds": seconds,
-            "rollout/zero_variance_share": len(useless) / len(played),
-            "rollout/episodes": float(len(episodes)),
-            "rollout/generated_tokens": float(tokens),
-        }
-        # Groups without variance have no advantage and teach nothing; one stays where no other is left, so that every
-        # rank takes its optimiser step.
-        kept = useful or useless[:1]
-        return ExperienceBatch.from_groups(kept, scale=self.advantage_scale, stats=stats)
+        counts = {"rollout/episodes": float(len(episodes)), "rollout/generated_tokens": float(tokens)}
+        return rollout_statistics(episodes) | counts
 
     def _play_groups(self, count: int) -> list[TrajectoryGroup]:
+        """Groups about the next questions, played with the current policy."""
         drawn = [self._next_sample() for _ in range(count)]
         siblings = [sample for _, sample in drawn for _ in range(self.group_size)]
         seeds = [
@@ -156,6 +141,10 @@ class RolloutDataModule(RolloutValidationDataModule):
         epoch = (self._sampler.position + self._sampler.rank) // self._sampler.size
         (index,) = self._sampler.take(1)
         return epoch, self.train[index]
+
+
+def _choose(played: Sequence[TrajectoryGroup], wanted: int, refills_left: int) -> GroupChoice:
+    return choose_groups([group.rewards for group in played], wanted=wanted, refills_left=refills_left)
 
 
 def _episode_seed(seed: int, epoch: int, sample_id: str, sibling: int) -> int:

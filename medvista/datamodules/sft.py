@@ -21,7 +21,7 @@ class SFTDataModule(RolloutValidationDataModule):
         streams: the demonstrations, rendered as a rollout would have made them (`tokenize_trajectory`).
         make_collector: see `RolloutValidationDataModule`.
         validation: see `RolloutValidationDataModule`.
-        batch_size: demonstrations a step and rank.
+        batch_size: demonstrations per step and rank.
         seed: of the shuffles.
         max_new_tokens: of one validation turn.
     """

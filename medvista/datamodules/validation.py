@@ -10,11 +10,9 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from medvista.datamodules.batches import SampleBatch
 from medvista.errors import UserError
-from medvista.policies.engine import SamplingParams
-from medvista.policies.vlm_policy import VLMPolicy
-from medvista.rollout import RolloutCollector, TrajectoryBatch
+from medvista.policies import SamplingParams, VLMPolicy
+from medvista.rollout import RolloutCollector, SampleBatch, TrajectoryBatch
 from medvista.types import VQASample
 
 CollectorFactory = Callable[[VLMPolicy], RolloutCollector]
@@ -59,7 +57,7 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
         return self._collector
 
     def val_dataloader(self) -> list[DataLoader[SampleBatch]]:
-        """One loader a benchmark; ranks share the questions without repeating any."""
+        """One loader per benchmark; ranks share the questions without repeating any."""
         return [self._validation_loader(samples) for samples in self.validation.values()]
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:

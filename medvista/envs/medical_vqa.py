@@ -13,8 +13,9 @@ import numpy as np
 from medvista.envs.rendering import episode_picture
 from medvista.envs.spaces import ObservationSpace, TextSpace
 from medvista.errors import UserError
-from medvista.imaging import fit, open_image
+from medvista.imaging import fit, is_strip, open_image
 from medvista.imaging.volume import describe_volume
+from medvista.notices import notice
 from medvista.outside_text import harmless
 from medvista.parsing import parse_action
 from medvista.rewards import RewardFunction
@@ -126,7 +127,7 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
         self._images = [_source(open_image(image), index) for index, image in enumerate(sample.images)]
         self._tokens = 0
         text = "\n".join([question_text(sample), *_volumes(self._images)])
-        observation = self._observe(text, self._images)
+        observation = self._observe(sample, text, self._images)
         self._trajectory = Trajectory(sample=sample, observation=observation, seed=episode_seed)
         return observation, {"sample_id": sample.id}
 
@@ -179,17 +180,18 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
     def _respond(self, action: Action) -> tuple[Observation, ToolResult | None]:
         """What the policy sees next, and the result of its call if it made one."""
         assert not isinstance(action, FinalAnswer)
+        sample = self.trajectory.sample
         if isinstance(action, ParseError):
-            return self._observe(f"Error: {action.message}"), None
+            return self._observe(sample, f"Error: {action.message}"), None
         result = self._episode_toolbox.run(action, tuple(self._images))
         if result.error is not None:
-            return self._observe(f"Error: {result.error.message}{_advice(result.error)}"), result
+            return self._observe(sample, f"Error: {result.error.message}{_advice(result.error)}"), result
         first = len(self._images)
         self._images.extend(result.images)
         text = result.text
         if result.images:
             text = f"{_image_names(first, len(result.images))}: {result.text}"
-        return self._observe(text, result.images), result
+        return self._observe(sample, text, result.images), result
 
     def _record(
         self,
@@ -206,8 +208,10 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
         if stop_reason is not None:
             self._trajectory = replace(self._trajectory, reward=self.reward_fn(self._trajectory))
 
-    def _observe(self, text: str, images: Sequence[MedicalImage] = ()) -> Observation:
+    def _observe(self, sample: VQASample, text: str, images: Sequence[MedicalImage] = ()) -> Observation:
         """What the policy sees of a text and of images at native resolution."""
+        if any(is_strip(image, self.view_size) for image in images):
+            notice("pictures of one side over 200 times the other were drawn out to be shown", f"question {sample.id}")
         return Observation(text=harmless(text), images=tuple(fit(image, self.view_size) for image in images))
 
 

@@ -1,6 +1,6 @@
 """Whether a policy knows when it is wrong: calibration, selective answering, abstention.
 
-Throughout, `confidences` holds a probability a question, 0 where no answer was given; `correct`, whether it was right.
+Throughout, `confidences` holds one probability per question, 0 where no answer was given; `correct`, if it was right.
 """
 
 from __future__ import annotations

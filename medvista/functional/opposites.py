@@ -8,7 +8,8 @@ from __future__ import annotations
 
 from itertools import pairwise, product
 
-from medvista.functional.spelling import bare_answer, normalise_answer, plain_characters
+from medvista.functional.spelling import normalise_answer, plain_characters
+from medvista.functional.wrapping import bare_answer
 
 _LEFT, _RIGHT = frozenset({"left"}), frozenset({"right"})
 _SIDES = (

@@ -6,11 +6,24 @@ import re
 from collections.abc import Callable, Sequence
 
 from medvista.errors import UserError
-from medvista.functional.spelling import bare_answer, normalise_answer, plain_characters
+from medvista.functional.spelling import normalise_answer, plain_characters
+from medvista.functional.wrapping import bare_answer
 
-_LETTER = re.compile(r"[\s(\[{*\"'`]*([a-z])[\s)\]}.:,*\"'`]*", re.IGNORECASE | re.ASCII)
+_LETTER = re.compile(r"[\s(\[{*\"'`]*([a-z])[\s)\]}.:,;!*\"'`]*", re.IGNORECASE | re.ASCII)
 _LETTER_AND_TEXT = re.compile(r"[\s(\[{]*([a-z])(\s*(?:[)\]}.:,]+|-|\n)|\s)\s*(\S.*)", re.I | re.ASCII | re.DOTALL)
-_TEXT_AND_LETTER = re.compile(r"\s*(\S.*?)\s*[(\[]([a-z])[)\]][\s.]*", re.IGNORECASE | re.ASCII | re.DOTALL)
+_TEXT_AND_LETTER = (
+    re.compile(r"\s*(\S.*?)\s*[(\[{]\s*([a-z])\s*[)\]}][\s.]*", re.IGNORECASE | re.ASCII | re.DOTALL),
+    re.compile(r"\s*(\S.*?)(?:\s*[.,:;\n]\s*|\s+-\s+)([A-Z])[\s.]*", re.ASCII | re.DOTALL),
+    # With nothing between them, only where the letter cannot be a part of the text: not "hepatitis B", not "5 C".
+    re.compile(r"\s*(\S.*?(?:(?<=[^\W\d_]{3})|(?<=[\u3400-\u9fff])))\s+([A-Z])[\s.]*", re.DOTALL),
+)
+_SPACE = re.compile(r"\s+")
+_TAKES_A_LETTER = frozenset(
+    "hepatitis vitamin influenza flu type subtype group grade stage class category level factor protein hemophilia "  # noqa: SIM905
+    "haemophilia immunoglobulin apolipoprotein strep streptococcus streptococci virus antigen toxin cell cells line "
+    "lines chain wave zone region area segment part phase view panel figure image structure lesion arrow label point "
+    "tube sample specimen patient case plan letter choice option answer 维生素".split()
+)
 _STARTS_WITH_A = re.compile(r"\W*a\b", re.IGNORECASE)
 
 
@@ -72,11 +85,20 @@ def _named(text: str, choices: Sequence[str]) -> int | None:
                 return index
             if both[2].strip(" "):  # a sign parts letter and text, so this "a" is no article
                 return None
-    if both := _TEXT_AND_LETTER.fullmatch(text):
-        index = _index_of_letter(both[2])
-        if index < len(choices) and normalise_answer(both[1]) == normalise_answer(choices[index]):
-            return index
-    return by_text
+    behind = _text_and_letter(text, choices)
+    return by_text if behind is None else behind
+
+
+def _text_and_letter(text: str, choices: Sequence[str]) -> int | None:
+    """The option whose text and letter these are: "left lung (B)", "left lung, B", "left lung B"."""
+    text = _SPACE.sub(lambda space: "\n" if "\n" in space[0] else " ", text)
+    for pattern in _TEXT_AND_LETTER:
+        if both := pattern.fullmatch(text):
+            index, said = _index_of_letter(both[2]), normalise_answer(both[1])
+            parted = pattern is not _TEXT_AND_LETTER[-1] or said.rpartition(" ")[2] not in _TAKES_A_LETTER
+            if parted and index < len(choices) and said == normalise_answer(choices[index]):
+                return index
+    return None
 
 
 def _index_of_letter(letter: str) -> int:

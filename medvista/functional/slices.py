@@ -40,7 +40,7 @@ def slice_labels(sample: VQASample) -> dict[str, tuple[str, ...]]:
     for dimension, keys in {**own, **DIMENSIONS}.items():
         found[dimension] = next(filter(None, (_labels(sample.metadata.get(key)) for key in keys)), ())
     found["modality"] = found["modality"] or _modality(sample)
-    if found["question_type"] == found[ANSWER_TYPE]:  # a benchmark with one family an answer type says it once
+    if found["question_type"] == found[ANSWER_TYPE]:  # a benchmark with one family per answer type says it once
         del found["question_type"]
     return {dimension: labels for dimension, labels in found.items() if labels}
 
@@ -51,7 +51,7 @@ def slices(
     """Mean scores by dimension and label, ``{"organ": {"Lung": Slice(n=..., ...)}}``, labels in alphabetical order.
 
     Args:
-        scores: one a question, ``[N]``; NaN where the score does not apply, which leaves the question out.
+        scores: one per question, ``[N]``; NaN where the score does not apply, which leaves the question out.
         samples: the questions, ``[N]``.
         resamples: of the clustered bootstrap.
         seed: of the bootstrap.

@@ -1,4 +1,4 @@
-"""The form in which two spellings of one answer are equal, and the bare answer behind a lead-in.
+"""The form in which two spellings of one answer are equal.
 
 The normalisation is that of the official VQA evaluation script (``processPunctuation`` and ``processDigitArticle`` of
 ``PythonEvaluationTools/vqaEvaluation/vqaEval.py`` in github.com/GT-Vision-Lab/VQA), which the medical benchmarks took
@@ -56,14 +56,6 @@ _DECIMAL = re.compile(r"(?<![\w.])(\d*)\.(\d+)(?![\d.])")
 _PERIOD = re.compile(r"\.(?!\d)")  # a decimal point stays
 _COMPARISON = re.compile(r"\s*([<>≤≥≠])\s*")
 
-_LATEX = re.compile(r"\\(?:boxed|text|mathrm|mathbf)\s*\{([^{}]*)\}")
-_MARKDOWN = re.compile(r"(?<!\w)(\*\*|__|\*|`|\$)(?=\S)(.+?)(?<=\S)\1(?!\w)")
-_LEAD_IN = re.compile(
-    r"\s*(?:the\s+|my\s+)?(?:final\s+|correct\s+|best\s+)*"
-    r"(?:(?:answer|option|choice)\s*(?:is\b\s*:?|:)|(?:option|choice|answer)\s+(?=[(\[]?[a-z](?:\W|$)))\s*",
-    re.IGNORECASE,
-)
-
 
 @lru_cache(maxsize=100_000)  # a benchmark asks for the same answers again and again
 def normalise_answer(text: str) -> str:
@@ -84,23 +76,6 @@ def normalise_answer(text: str) -> str:
     words = [word for i, word in enumerate(words) if word not in _ARTICLES or i == last]
     units = [_UNIT_WORDS.get(word, word) if i and words[i - 1][-1].isdigit() else word for i, word in enumerate(words)]
     return " ".join(units)
-
-
-def bare_answer(text: str) -> str:
-    r"""The answer without what only wraps it: Markdown marks, a LaTeX box, "The answer is", "Option", "Answer:".
-
-    What remains is still compared as a whole, so "The answer is probably left" stays a hedge.
-
-    >>> bare_answer("**Answer:** left lung"), bare_answer(r"The correct option is $\boxed{\text{B}}$.")
-    ('left lung', 'B.')
-    """
-    before = None
-    while before != text:  # marks may stand in marks, and a lead-in behind a mark
-        before = text
-        text = _MARKDOWN.sub(r"\2", _LATEX.sub(r"\1", text))
-        if lead_in := _LEAD_IN.match(text):
-            text = text[lead_in.end() :]
-    return text
 
 
 def plain_characters(text: str) -> str:

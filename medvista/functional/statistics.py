@@ -1,7 +1,7 @@
 """Intervals and tests for evaluations: questions about one image are not independent, so images are resampled.
 
-Throughout, `values` holds one score a question (0 or 1 for accuracy) and `clusters` one label a question (the sample's
-``group_id``). Every random procedure takes a seed and gives the same numbers again.
+Throughout, `values` holds one score per question (0 or 1 for accuracy) and `clusters` one label per question (the
+sample's ``group_id``). Every random procedure takes a seed and gives the same numbers again.
 """
 
 from __future__ import annotations
@@ -42,14 +42,14 @@ def bootstrap_ci(
     (Davison and Hinkley 1997, Bootstrap Methods and their Application).
 
     Args:
-        values: one score a question, ``[N]``.
+        values: one score per question, ``[N]``.
         clusters: what is independent of other clusters (image, case or patient), ``[N]``.
         confidence: coverage aimed at.
         resamples: how many draws of the clusters.
         seed: of the draws.
 
     Raises:
-        ValueError: without values, or without exactly one cluster a value.
+        ValueError: without values, or without exactly one cluster per value.
 
     >>> bootstrap_ci([1, 1, 1, 1], ["a", "a", "b", "c"])
     Interval(low=1.0, high=1.0)
@@ -217,7 +217,7 @@ def _resampled_means(sums_CK: Floats, sizes_C: Floats, resamples: int, rng: np.r
 
 
 def _blocks(rows: int, width: int) -> list[int]:
-    """Row counts that add up to `rows`, each small enough to hold `width` numbers a row in memory."""
+    """Row counts that add up to `rows`, each small enough to hold `width` numbers per row in memory."""
     size = max(1, _BLOCK // width)
     return [min(size, rows - start) for start in range(0, rows, size)]
 

@@ -13,7 +13,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 from medvista.functional.options import answer_options, chosen_option
-from medvista.functional.spelling import bare_answer, normalise_answer, plain_characters
+from medvista.functional.spelling import normalise_answer, plain_characters
+from medvista.functional.wrapping import bare_answer
 
 _WORD = re.compile(r"[\u3400-\u9fff]|[^\s\u3400-\u9fff]+")
 

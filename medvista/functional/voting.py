@@ -7,7 +7,8 @@ from collections.abc import Hashable, Sequence
 from math import comb
 
 from medvista.functional.options import chosen_option
-from medvista.functional.spelling import bare_answer, normalise_answer, plain_characters
+from medvista.functional.spelling import normalise_answer, plain_characters
+from medvista.functional.wrapping import bare_answer
 
 
 def vote(prediction: str | None, choices: Sequence[str] = ()) -> Hashable:

@@ -8,7 +8,7 @@ from medvista.imaging.geometry import box_from_model, box_from_source, box_to_mo
 from medvista.imaging.identifiers import BurnedInWarning
 from medvista.imaging.nifti import OrientationWarning
 from medvista.imaging.reader import open_image, read_image
-from medvista.imaging.resample import crop, fit
+from medvista.imaging.resample import crop, fit, is_strip
 from medvista.imaging.volume import (
     box_to_voxels,
     first_slice,
@@ -35,6 +35,7 @@ __all__ = [
     "fingerprint",
     "first_slice",
     "fit",
+    "is_strip",
     "lies_on",
     "map_box",
     "open_image",

@@ -1,4 +1,4 @@
-"""A DICOM file: the tags that are read of it, and its pixels decoded.
+"""A DICOM file: how it is known, and the tags that are read of it.
 
 Privacy by construction: only the tags below are ever read, so no name, birth date or identifier of the patient is in
 memory, in an error message or in a warning of pydicom.
@@ -10,14 +10,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import numpy as np
 import pydicom
-from pydicom.pixels import apply_color_lut, get_decoder, pixel_array
-from pydicom.uid import UID
+from pydicom.dataset import FileMetaDataset
+from pydicom.tag import Tag
+from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from medvista.errors import UserError
-from medvista.imaging.limits import refuse_too_large
-from medvista.imaging.pictures import grey_if_grey
+from medvista.imaging.decimal_commas import mend_decimal_commas
+from medvista.notices import notice
 
 _PALETTE = tuple(
     f"{c}PaletteColorLookupTable{part}" for c in ("Red", "Green", "Blue") for part in ("Descriptor", "Data")
@@ -28,6 +28,7 @@ TAGS = (
     "SeriesInstanceUID",  # tells the series of a folder apart, and goes no further
     *("NumberOfFrames", "SamplesPerPixel", "PhotometricInterpretation", "PlanarConfiguration", "Rows", "Columns"),
     *("BitsAllocated", "BitsStored", "HighBit", "PixelRepresentation"),
+    *(f"{kind}PixelPadding{end}" for kind in ("", "Float", "DoubleFloat") for end in ("Value", "RangeLimit")),
     *("PixelSpacing", "ImagerPixelSpacing", "NominalScannedPixelSpacing", "EstimatedRadiographicMagnificationFactor"),
     *("SequenceOfUltrasoundRegions", "ImagePositionPatient", "ImageOrientationPatient"),
     *("SharedFunctionalGroupsSequence", "PerFrameFunctionalGroupsSequence"),
@@ -36,6 +37,14 @@ TAGS = (
     *(*_PALETTE, *_SEGMENTED),
     *("PixelData", "FloatPixelData", "DoubleFloatPixelData", "ExtendedOffsetTable", "ExtendedOffsetTableLengths"),
 )
+
+_NUMBERS = [Tag(keyword) for keyword in TAGS]  # looked up once: a series has many files
+_BARE = (b"\x02\x00", b"\x08\x00", b"\x00\x08")  # the group that a data set begins with, in either byte order
+
+
+def is_dicom(head: bytes) -> bool:
+    """Whether the first 132 bytes of a file are those of DICOM, with its preamble or as a data set alone."""
+    return head[128:132] == b"DICM" or head[:2] in _BARE
 
 
 @contextmanager
@@ -63,50 +72,25 @@ def read_dataset(path: Path, *, pixels: bool = True, image: bool = True) -> pydi
         image: False also takes a file that holds no image.
 
     Raises:
-        UserError: it holds no image.
+        UserError: it holds no image, or does not say how that is compressed.
     """
-    dataset = pydicom.dcmread(path, force=True, specific_tags=list(TAGS), stop_before_pixels=not pixels)
+    dataset = pydicom.dcmread(path, force=True, specific_tags=list(_NUMBERS), stop_before_pixels=not pixels)
+    mend_decimal_commas(dataset, path)
     if image and not all(dataset.get(tag) for tag in ("Rows", "Columns")):
         raise UserError(f"{path} holds no image, or is cut off before it; give a DICOM file with pixels.")
+    if image and "TransferSyntaxUID" not in dataset.file_meta:
+        _guess_encoding(dataset, path)
     return dataset
 
 
-def decode(dataset: pydicom.Dataset, path: Path) -> np.ndarray:
-    """The stored values: ``[N, H, W]`` grey as stored, or ``[N, H, W, 3]`` RGB in 8 bits.
-
-    Raises:
-        UserError: the pixels are too large, or no decoder for their compression is installed.
-    """
-    frames = int(dataset.get("NumberOfFrames", None) or 1)
-    samples = int(dataset.get("SamplesPerPixel", 1))
-    shape = (frames, int(dataset.Rows), int(dataset.Columns), samples)
-    refuse_too_large(path, shape, max(int(dataset.get("BitsAllocated", 8)) // 8, 1))
-    _refuse_without_decoder(dataset, path)
-    values = pixel_array(dataset)
-    values = values.astype(values.dtype.newbyteorder("="), copy=False)
-    if dataset.PhotometricInterpretation == "PALETTE COLOR":
-        values = _to_8_bits(apply_color_lut(values, dataset), 16)[..., :3]
-        samples = 3
-    elif samples == 3:
-        values = _to_8_bits(values, int(dataset.BitsStored))
-    if samples == 3:
-        return grey_if_grey(values.reshape(*shape[:3], 3))
-    return values.reshape(shape[:3])
-
-
-def _refuse_without_decoder(dataset: pydicom.Dataset, path: Path) -> None:
-    syntax = getattr(getattr(dataset, "file_meta", None), "TransferSyntaxUID", None)
-    if not isinstance(syntax, UID) or not syntax.is_compressed or not syntax.is_encapsulated:
-        return
-    try:
-        available = get_decoder(syntax).is_available
-    except NotImplementedError:
-        raise UserError(f"{path} is compressed as {syntax.name}, which pydicom cannot decode; convert it.") from None
-    if not available:
+def _guess_encoding(dataset: pydicom.Dataset, path: Path) -> None:
+    """Writes down how pydicom found a data set to be encoded that has no group 2, and so does not say it."""
+    if "PixelData" in dataset and dataset["PixelData"].is_undefined_length:
         raise UserError(
-            f"{path} is compressed as {syntax.name}, and no decoder for it is installed: pip install 'medvista[dicom]'."
+            f"{path} is compressed, and does not say how, since it has no file meta information; export it again."
         )
-
-
-def _to_8_bits(values: np.ndarray, bits: int) -> np.ndarray:
-    return values if values.dtype == np.uint8 else (values >> max(bits - 8, 0)).astype(np.uint8)
+    implicit, little = dataset.original_encoding
+    syntax = ImplicitVRLittleEndian if implicit else ExplicitVRLittleEndian if little else ExplicitVRBigEndian
+    dataset.file_meta = FileMetaDataset()
+    dataset.file_meta.TransferSyntaxUID = syntax
+    notice("DICOM data sets that do not name their encoding had it guessed by their first tag", str(path))

@@ -2,19 +2,27 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 
+from medvista.notices import notice
 from medvista.types import GreyCurve, MedicalImage, Window
 
 CT_WINDOW = Window(centre=40, width=400)  # soft tissue, where a CT does not say: its extremes are air and metal
 _PERCENTILES = (0.5, 99.5)  # of a volume's values: a few bright vessels do not darken the rest
 _SAMPLES = 2_000_000
+_LABELS = 64  # a picture of 8 bits that stays below counts labels: made for a screen, it would be all but black
 
 
 def default_window(pixels: np.ndarray) -> Window:
     """The window of an image that has none: the full range of 8 bits, else the finite minimum to maximum."""
     if pixels.dtype == np.uint8:
         return Window(centre=127.5, width=255.0)
+    return _full_range(pixels)
+
+
+def _full_range(pixels: np.ndarray) -> Window:
     values = pixels
     if np.issubdtype(pixels.dtype, np.floating):
         values = pixels[np.isfinite(pixels)]
@@ -24,16 +32,42 @@ def default_window(pixels: np.ndarray) -> Window:
     return Window(centre=(low + high) / 2, width=max(high - low, 1e-6))
 
 
+def label_window(pixels: np.ndarray) -> Window | None:
+    """The window, minimum to maximum, of a picture of 8 bits with few, dark greys, as a map of labels is; else None.
+
+    >>> label_window(np.array([[0, 1], [4, 2]], np.uint8))
+    Window(centre=2.0, width=4.0)
+    """
+    if pixels.dtype != np.uint8 or pixels.ndim != 2 or pixels.size == 0:
+        return None
+    low, high = float(pixels.min()), float(pixels.max())
+    return Window(centre=(low + high) / 2, width=high - low) if low < high < _LABELS else None
+
+
+def with_label_window(image: MedicalImage, where: str) -> MedicalImage:
+    """A picture as it was read; with its `label_window` where it has one and no display of its own, which is counted.
+
+    Args:
+        image: the whole picture, when its file is read: a dark part of a picture is no map of labels.
+        where: its file.
+    """
+    window = label_window(image.pixels) if image.window is None and image.curve is None else None
+    if window is None:
+        return image
+    notice("8-bit pictures of few, dark greys were shown from their darkest to their brightest", where)
+    return replace(image, window=window)
+
+
 def robust_window(voxels: np.ndarray) -> Window | None:
-    """One window for all slices of a volume, from its percentiles; None for 8 bits, which are shown as they are."""
-    if voxels.dtype == np.uint8:
+    """One window for all slices of a volume of any depth, from its percentiles; None for one grey in 8 bits."""
+    if voxels.dtype == np.uint8 and voxels.min() == voxels.max():
         return None
     values = voxels.ravel()[:: max(voxels.size // _SAMPLES, 1)]
     values = values[np.isfinite(values)]
     if values.size == 0:
-        return default_window(voxels)
+        return _full_range(voxels)
     low, high = (float(value) for value in np.percentile(values, _PERCENTILES))
-    return Window(centre=(low + high) / 2, width=high - low) if high > low else default_window(voxels)
+    return Window(centre=(low + high) / 2, width=high - low) if high > low else _full_range(voxels)
 
 
 def to_display(image: MedicalImage, window: Window | None = None) -> np.ndarray:
@@ -71,4 +105,6 @@ def _apply_window(pixels: np.ndarray, window: Window) -> np.ndarray:
 def _apply_curve(pixels: np.ndarray, curve: GreyCurve) -> np.ndarray:
     entries = np.rint((pixels.astype(np.float32) - curve.first) / curve.step)
     entries = np.clip(np.nan_to_num(entries), 0, len(curve.values) - 1)
-    return curve.values[entries.astype(np.intp)]
+    shown = curve.values[entries.astype(np.intp)]
+    shown[np.isnan(pixels)] = 0  # missing, which is black even where the curve begins with white
+    return shown

@@ -16,11 +16,14 @@ from medvista.errors import UserError
 from medvista.imaging.display import CT_WINDOW, robust_window
 from medvista.imaging.limits import refuse_too_large
 from medvista.imaging.stack import StackError, spacing_of, stand_upright
+from medvista.imaging.transparency import on_white
 from medvista.imaging.volume import first_slice
+from medvista.notices import notice
 from medvista.types import MedicalImage, Plane, Volume, Window
 
 _TO_LEFT_BACK = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI's millimetres run to the right and the front
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
+_COLOURS = (0, 1007, 2003, 2004)  # intents of a voxel with 3 or 4 bytes: none said, a vector, RGB, RGBA
 _THICK = 1.5  # times the finer sides: then slices were acquired along that axis
 
 
@@ -41,7 +44,7 @@ def read_nifti(path: Path, modality: str = "unknown") -> MedicalImage:
     try:
         with _open(path) as stream:
             image = _header(path, stream)
-            voxels = np.asanyarray(image.dataobj)
+            voxels, affine = np.asanyarray(image.dataobj), _affine(path, image.header)
     except UserError:
         raise
     except Exception as error:  # truncated, or a header that makes no sense: nibabel has many errors for these
@@ -49,7 +52,7 @@ def read_nifti(path: Path, modality: str = "unknown") -> MedicalImage:
         raise UserError(f"{path} is damaged and cannot be read ({reason}); replace the file.") from None
     voxels = _native(path, voxels.reshape(voxels.shape + (1,) * (3 - voxels.ndim)))
     try:
-        upright, to_patient, _ = stand_upright(np.moveaxis(voxels, (0, 1, 2), (2, 1, 0)), _affine(path, image))
+        upright, to_patient, _ = stand_upright(np.moveaxis(voxels, (0, 1, 2), (2, 1, 0)), affine)
     except StackError as error:
         raise UserError(f"{path} cannot be shown: {error}.") from None
     spacing = spacing_of(to_patient)
@@ -79,6 +82,9 @@ def _header(path: Path, stream: io.BufferedIOBase) -> Any:
     shape = image.shape
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
+    colours = 1
+    if _is_colour(image, shape):
+        shape, colours = shape[:3], shape[4]
     if len(shape) > 3:
         raise UserError(
             f"{path} holds {math.prod(shape[3:])} volumes; write the one you mean as a file (nibabel.four_to_three)."
@@ -87,14 +93,27 @@ def _header(path: Path, stream: io.BufferedIOBase) -> Any:
         raise UserError(f"{path} holds no voxels: its shape is {shape}.")
     x, y, z = (*shape, 1, 1)[:3]
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
-    refuse_too_large(path, (z, y, x), 8 if scaled else image.get_data_dtype().itemsize)
+    refuse_too_large(path, (z, y, x), colours * (8 if scaled else image.get_data_dtype().itemsize))
     return image
 
 
+def _is_colour(image: Any, shape: tuple[int, ...]) -> bool:
+    """Whether the fifth dimension, that of vectors, holds the bytes of RGB or RGBA; the fourth would be time."""
+    bytes_behind = len(shape) == 5 and shape[3] == 1 and shape[4] in (3, 4) and image.get_data_dtype() == np.uint8
+    return bytes_behind and int(image.header["intent_code"]) in _COLOURS
+
+
 def _native(path: Path, voxels: np.ndarray) -> np.ndarray:
-    """Voxels ``[X, Y, Z]`` in a type the rest knows: native byte order, 32 bits at most, RGB behind."""
+    """Voxels ``[X, Y, Z]`` in a type the rest knows: native byte order, 32 bits at most, RGB behind.
+
+    Args:
+        path: the file.
+        voxels: ``[X, Y, Z, ...]``, of which more than three dimensions hold one value, or the colours in the last.
+    """
     if voxels.dtype.names is not None:
-        return np.stack([voxels[name] for name in voxels.dtype.names[:3]], axis=-1)
+        return _colour(path, np.stack([voxels[name] for name in voxels.dtype.names], axis=-1))
+    if math.prod(voxels.shape[3:]) > 1:
+        return _colour(path, voxels)
     voxels = voxels.reshape(voxels.shape[:3])
     if voxels.dtype.kind not in "biuf":
         raise UserError(f"{path} holds values of type {voxels.dtype}; write real numbers.")
@@ -108,6 +127,16 @@ def _native(path: Path, voxels: np.ndarray) -> np.ndarray:
     return voxels.astype(voxels.dtype.newbyteorder("="))
 
 
+def _colour(path: Path, voxels: np.ndarray) -> np.ndarray:
+    """RGB ``[X, Y, Z, 3]`` of RGB or RGBA ``[X, Y, Z, ..., 3 or 4]``, on white."""
+    voxels = voxels.reshape(*voxels.shape[:3], voxels.shape[-1]).astype(np.uint8)
+    colour, alpha = voxels[..., :3], voxels[..., 3:]
+    if not alpha.size or alpha.min() == 255:
+        return colour
+    notice("transparent pictures were shown on white", str(path))
+    return on_white(colour, alpha[..., 0])
+
+
 def _whole_numbers(voxels: np.ndarray) -> np.ndarray:
     """Floats as float32; as int16 where they are whole, as a CT is whose file has an intercept."""
     if np.isfinite(voxels).all() and np.abs(voxels).max() < 2**15 and (voxels == np.rint(voxels)).all():
@@ -115,26 +144,38 @@ def _whole_numbers(voxels: np.ndarray) -> np.ndarray:
     return voxels.astype(np.float32)
 
 
-def _affine(path: Path, image: Any) -> np.ndarray:
+def _affine(path: Path, header: Any) -> np.ndarray:
     """From the middles of voxels to patient millimetres, left, back, head."""
-    header = image.header
     if header["qform_code"] == 0 and header["sform_code"] == 0:
         warnings.warn(
             f"{path} does not say how it lies in the patient; its left and right may be swapped.",
             OrientationWarning,
             stacklevel=5,
         )
+    affine = header.get_best_affine()
+    if header["sform_code"] > 0 and header["qform_code"] > 0 and not _has_inverse(affine):
+        affine = header.get_qform()
+        notice("the sform has no inverse, so the qform says how the voxels lie", str(path))
     unit = _MILLIMETRES.get(header.get_xyzt_units()[0], 1.0)
-    return _TO_LEFT_BACK @ np.diag([unit, unit, unit, 1.0]) @ image.affine
+    return _TO_LEFT_BACK @ np.diag([unit, unit, unit, 1.0]) @ affine
+
+
+def _has_inverse(affine: np.ndarray) -> bool:
+    """Whether three axes of some length span space."""
+    lengths = np.linalg.norm(affine[:3, :3], axis=0)
+    if not np.isfinite(affine).all() or lengths.min() == 0:
+        return False
+    return bool(abs(np.linalg.det(affine[:3, :3] / lengths)) > 1e-6)
 
 
 def _window(image: Any, voxels: np.ndarray, modality: str) -> Window | None:
     low, high = float(image.header["cal_min"]), float(image.header["cal_max"])
     if np.isfinite([low, high]).all() and high > low:
         return Window(centre=(low + high) / 2, width=high - low)
-    if voxels.ndim == 4 or voxels.dtype == np.uint8:
+    if voxels.ndim == 4:
         return None
-    return CT_WINDOW if modality == "CT" else robust_window(voxels)
+    in_units = modality == "CT" and voxels.dtype != np.uint8  # air, at -1000, needs more bits
+    return CT_WINDOW if in_units else robust_window(voxels)
 
 
 def _acquired(spacing: tuple[float, float, float]) -> Plane:

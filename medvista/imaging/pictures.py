@@ -1,38 +1,40 @@
-"""PNG, JPEG and TIFF files to `MedicalImage`, through Pillow."""
+"""PNG, JPEG, TIFF and other pictures to `MedicalImage`, through Pillow."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import numpy as np
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
+from PIL.ImageFile import ImageFile
 
 from medvista.errors import UserError
+from medvista.imaging.display import with_label_window
 from medvista.imaging.limits import MAX_PIXELS
+from medvista.imaging.tiff import TiffPicture, is_tiff, true_values
+from medvista.imaging.transparency import on_white, raw_mode, values_and_alpha
+from medvista.notices import notice
 from medvista.types import MedicalImage
 
-_GREY_MODES = {"1": np.uint8, "L": np.uint8, "I;16": np.uint16, "I": np.int32, "F": np.float32}
+_UNKNOWN_TIFF = ("unknown pixel mode", "unknown data organization")  # what Pillow says of a whole file it cannot read
 
 
 def read_picture(path: Path, modality: str = "unknown") -> MedicalImage:
-    """Read a PNG, JPEG or TIFF file; its metadata is dropped.
+    """Read a PNG, JPEG, TIFF, GIF, WebP or other picture; its metadata is dropped.
 
-    Grey pictures keep their 8, 16 or 32 bits; a grey picture stored as RGB is read as grey; colour becomes RGB.
+    Grey pictures keep their 8, 16 or 32 bits; a grey picture stored as RGB is read as grey; colour becomes RGB in 8
+    bits. What is transparent becomes white.
 
     Args:
         path: the file.
         modality: recorded with the image, as these formats do not say.
 
     Raises:
-        UserError: the file is truncated, not an image, or too large to decode safely.
+        UserError: the file is truncated, not an image, of several pages, or too large to decode safely.
     """
     try:
-        with Image.open(path) as picture:
-            pages = getattr(picture, "n_frames", 1)
-            if picture.format == "TIFF" and pages > 1:
-                raise UserError(f"{path} holds {pages} pages; split it into one file a page.")
-            ImageOps.exif_transpose(picture, in_place=True)
-            pixels = _to_array(picture)
+        with _opened(path) as picture:
+            pixels = _pixels(picture, path)
     except UserError:
         raise
     except UnidentifiedImageError:
@@ -42,8 +44,10 @@ def read_picture(path: Path, modality: str = "unknown") -> MedicalImage:
     except Image.DecompressionBombError:
         raise UserError(f"{path} is too large: more than {MAX_PIXELS:,} pixels.") from None
     except Exception as error:  # decoders raise OSError, SyntaxError, ValueError, struct.error, zlib.error and others
+        if str(error) in _UNKNOWN_TIFF:
+            raise UserError(f"{path} is a TIFF file of a kind that is not read; save it as grey or RGB.") from None
         raise UserError(f"{path} is damaged and cannot be decoded ({error}); replace the file.") from None
-    return MedicalImage(pixels=pixels, modality=modality)
+    return with_label_window(MedicalImage(pixels=pixels, modality=modality), str(path))
 
 
 def grey_if_grey(colour: np.ndarray) -> np.ndarray:
@@ -53,11 +57,29 @@ def grey_if_grey(colour: np.ndarray) -> np.ndarray:
     return np.ascontiguousarray(first) if grey else colour
 
 
-def _to_array(picture: Image.Image) -> np.ndarray:
-    if picture.mode.startswith("I;16"):
-        return np.asarray(picture).astype(np.uint16)  # native byte order, whatever the file's
-    if picture.mode in _GREY_MODES:
-        return np.array(picture.convert("L") if picture.mode == "1" else picture, dtype=_GREY_MODES[picture.mode])
-    if picture.mode == "LA":
-        return np.array(picture.convert("L"))
-    return grey_if_grey(np.array(picture.convert("RGB")))
+def _opened(path: Path) -> ImageFile:
+    return TiffPicture(path) if is_tiff(path) else Image.open(path)
+
+
+def _pixels(picture: ImageFile, path: Path) -> np.ndarray:
+    """Grey or RGB, upright and on white; what was left out or guessed is counted."""
+    _look_at_frames(picture, path)
+    if raw_mode(picture).startswith(("RGB;16", "RGBA;16", "RGBa;16", "RGBX;16", "CMYK;16")):
+        notice("colour of 16 bits was read in 8", str(path))
+    if picture.mode == "CMYK":
+        notice("CMYK pictures were turned into RGB without their colour profile", str(path))
+    values, alpha = values_and_alpha(picture, path)
+    if isinstance(picture, TiffPicture):
+        values = true_values(picture, values, path)
+    if alpha is not None and alpha.min() < np.iinfo(alpha.dtype).max:
+        notice("transparent pictures were shown on white", str(path))
+        values = on_white(values, alpha)
+    return grey_if_grey(values) if values.ndim == 3 else values
+
+
+def _look_at_frames(picture: ImageFile, path: Path) -> None:
+    frames = getattr(picture, "n_frames", 1)
+    if frames > 1 and picture.format == "TIFF":
+        raise UserError(f"{path} holds {frames} pages; split it into one file a page.")
+    if frames > 1:
+        notice("of pictures with several frames only the first was read", str(path))

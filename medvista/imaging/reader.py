@@ -11,6 +11,7 @@ from typing import Literal, TypeAlias
 
 from medvista.errors import UserError
 from medvista.imaging.dicom import read_dicom, read_series
+from medvista.imaging.dicom_file import is_dicom
 from medvista.imaging.nifti import read_nifti
 from medvista.imaging.pictures import read_picture
 from medvista.types import MedicalImage
@@ -61,7 +62,7 @@ def read_image(path: Path, modality: str = "unknown") -> MedicalImage:
 def file_format(path: Path) -> Format:
     """What a file is, by its first bytes; by its name where these say nothing."""
     head = _head(path)
-    if head[128:132] == b"DICM" or head[:2] in (b"\x02\x00", b"\x08\x00", b"\x00\x08"):  # or a bare DICOM data set
+    if is_dicom(head):
         return "dicom"
     size = {int.from_bytes(head[:4], "little"), int.from_bytes(head[:4], "big")}
     if size.intersection(_NIFTI_SIZES) and b"n" in head[4:8] + head[344:348]:

@@ -13,6 +13,8 @@ from medvista.imaging.display import default_window, to_display
 from medvista.imaging.geometry import clip_box, scaling, translation
 from medvista.types import MedicalImage, Window
 
+MAX_ASPECT = 200  # longer side by shorter that an image processor takes: Qwen-VL's, and so the endpoints that serve it
+
 
 def crop(image: MedicalImage, box: Sequence[float]) -> MedicalImage:
     """The part of `image` inside `box`, at native resolution and bit depth.
@@ -38,6 +40,9 @@ def crop(image: MedicalImage, box: Sequence[float]) -> MedicalImage:
 
 def fit(image: MedicalImage, size: int) -> MedicalImage:
     """The 8-bit display of `image` resized so that its longer side is `size` pixels, in its true proportions.
+
+    An image of more than `MAX_ASPECT` times its shorter side is shown that much wider that it can be processed: no box
+    moves for it, since a box counts from side to side. See `is_strip`.
 
     Pixels that are not square in millimetres, as those of a coronal slice through thick axial ones, become square.
     Bicubic both ways; when it shrinks, Pillow widens the kernel with the scale, so fine structure is averaged out. The
@@ -65,12 +70,37 @@ def fit(image: MedicalImage, size: int) -> MedicalImage:
     )
 
 
+def is_strip(image: MedicalImage, size: int) -> bool:
+    """Whether `fit` has to show the image wider, or higher, than it is."""
+    return min(_true_size(image, size)) < _least_side(size)
+
+
+def widen(pixels: np.ndarray) -> np.ndarray:
+    """A view ``[H, W]`` or ``[H, W, 3]`` uint8, its shorter side drawn out where `MAX_ASPECT` asks for it."""
+    height, width = pixels.shape[:2]
+    least = _least_side(max(height, width))
+    if min(height, width) >= least:
+        return pixels
+    shown = max(width, least), max(height, least)
+    return np.asarray(Image.fromarray(pixels).resize(shown, Image.Resampling.BICUBIC))
+
+
+def _least_side(longer: int) -> int:
+    return math.ceil(longer / MAX_ASPECT)
+
+
 def _shown_size(image: MedicalImage, size: int) -> tuple[int, int]:
+    width, height = _true_size(image, size)
+    return max(width, _least_side(size)), max(height, _least_side(size))
+
+
+def _true_size(image: MedicalImage, size: int) -> tuple[int, int]:
+    """Pixels of the view in true proportions; 0 where a side is less than half a pixel."""
     width, height = float(image.size[0]), float(image.size[1])
     if image.spacing_mm is not None and min(image.spacing_mm) > 0:
         height *= image.spacing_mm[0] / image.spacing_mm[1]
     scale = size / max(width, height)
-    return max(round(width * scale), 1), max(round(height * scale), 1)
+    return round(width * scale), round(height * scale)
 
 
 def _nearest(value: float) -> int:

@@ -12,6 +12,8 @@ from PIL import Image
 from medvista.imaging.geometry import map_box, scaling, translation
 from medvista.types import MedicalImage
 
+_KNOWN = 1e-3  # share of a computed pixel that has to come from known ones
+
 Flip: TypeAlias = Literal["horizontal", "vertical"]
 
 
@@ -51,8 +53,9 @@ def quarter_turn(image: MedicalImage, turns: int) -> MedicalImage:
 def rotate(image: MedicalImage, degrees: float, whole: MedicalImage | None = None) -> MedicalImage:
     """The image turned clockwise by any angle, bilinear, in true proportions, on a canvas that holds all of it.
 
-    What the canvas shows beyond the image has its smallest grey value. Where pixels are not square in millimetres, the
-    result has square ones of the finer side.
+    What the canvas shows beyond the image has its smallest grey value, or none, as the padding around it. A pixel has
+    no value where all that it would be computed from have none. Where pixels are not square in millimetres, the result
+    has square ones of the finer side.
 
     Args:
         image: the image at native resolution.
@@ -112,13 +115,31 @@ def _resample(pixels: np.ndarray, to_here: np.ndarray, size: tuple[int, int]) ->
             size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR, fillcolor=fill
         )
         return np.asarray(sampled)
+    return _resample_values(pixels, coefficients, size)
+
+
+def _resample_values(pixels: np.ndarray, coefficients: tuple[float, ...], size: tuple[int, int]) -> np.ndarray:
+    """Grey values of more than 8 bits; those that are missing take no part."""
     # Pillow samples 16-bit pictures by their nearest neighbour only; float32 is exact for them.
     values = pixels.astype(np.float32)
     finite = values[np.isfinite(values)]
     lowest = float(finite.min()) if finite.size else 0.0
-    values = np.nan_to_num(values, nan=lowest, posinf=lowest, neginf=lowest)
-    sampled = Image.fromarray(values).transform(
-        size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR, fillcolor=lowest
+    missing = np.isnan(values)
+    values = np.nan_to_num(values, nan=0.0, posinf=lowest, neginf=lowest)
+    result = _bilinear(values, coefficients, size, lowest)
+    if missing.any():
+        known = _bilinear((~missing).astype(np.float32), coefficients, size, float(not _is_padded(missing)))
+        result = np.where(known > _KNOWN, result / np.maximum(known, _KNOWN), np.float32(np.nan))
+    return result.astype(pixels.dtype) if pixels.dtype.kind == "f" else np.rint(result).astype(pixels.dtype)
+
+
+def _bilinear(values: np.ndarray, coefficients: tuple[float, ...], size: tuple[int, int], fill: float) -> np.ndarray:
+    picture = Image.fromarray(values)
+    return np.asarray(
+        picture.transform(size, Image.Transform.AFFINE, coefficients, Image.Resampling.BILINEAR, fillcolor=fill)
     )
-    result = np.asarray(sampled)
-    return result if pixels.dtype.kind == "f" else np.rint(result).astype(pixels.dtype)
+
+
+def _is_padded(missing: np.ndarray) -> bool:
+    """Whether an image with missing values ``[H, W]`` goes on so beyond its edges: more than a hole in one corner."""
+    return int(missing[:: len(missing) - 1 or 1, :: missing.shape[1] - 1 or 1].sum()) > 1

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import logging
 import re
 import tempfile
 from collections.abc import Callable, Collection, Mapping, Sequence
@@ -15,16 +14,17 @@ from typing import TYPE_CHECKING, Any
 from medvista.errors import UserError
 from medvista.imaging.encoding import decode_base64, to_data_url, to_png
 from medvista.integrations.mcp_connection import CallFailedError, MCPConnection
+from medvista.integrations.mcp_listing import given_schema
+from medvista.notices import notice
 from medvista.outside_text import MAX_CHARACTERS, break_signs, harmless
 from medvista.settings import MCPServerConfig
 from medvista.tools import Tool, pick_image
+from medvista.tools.foreign_schema import UnusableSchemaError, types_of, usable_schema
 from medvista.types import MedicalImage, ToolError, ToolErrorType, ToolResult
 
 if TYPE_CHECKING:
     from mcp.types import CallToolResult, ContentBlock
     from mcp.types import Tool as ListedTool
-
-log = logging.getLogger(__name__)
 
 _LONGEST_DESCRIPTION = 1000  # characters of a tool, or of one of its arguments: the prompt has to hold them all
 _ANY_TAG = re.compile(r"<[/!A-Za-z]")
@@ -69,7 +69,7 @@ class MCPTool:
             server is sent that image as an 8-bit PNG.
     """
 
-    hosted = True  # see `medvista.tools.batching.HostedTool`: the server is a process of its own
+    hosted = True  # see `medvista.tools.capabilities.HostedTool`: the server is a process of its own
 
     def __init__(self, remote: MCPConnection, name: str, images: Mapping[str, str]) -> None:
         self.remote = remote
@@ -177,11 +177,18 @@ def _chosen(remote: MCPConnection) -> list[ListedTool]:
 
 
 def _tool(name: str, listed: ListedTool, remote: MCPConnection) -> Tool | None:
-    """A tool of ours; None where its schema, which stands in the prompt, holds the sign of a command."""
-    parameters = tool_parameters(listed.input_schema, remote.config.images)
+    """A tool of ours; None where it is left out for its schema."""
+    where = f"{listed.name!r} of the MCP server {remote.name!r}"
+    try:
+        parameters = tool_parameters(given_schema(listed.input_schema), remote.config.images, where)
+    except UnusableSchemaError as error:
+        if listed.name in remote.config.tools:
+            raise UserError(f"the schema of {where} cannot be used: {error}; take it out of `tools`.") from None
+        notice("tools were left out, since their schema cannot be used", where)
+        return None
     text = json.dumps(parameters)
-    if harmless(text, limit=len(text)) != text or "</tools" in text:
-        log.warning("%r of the MCP server %r is left out: its schema holds control tokens", listed.name, remote.name)
+    if harmless(text, limit=len(text)) != text or "</tools" in text:  # it stands in the prompt
+        notice("tools were left out, since their schema holds control tokens", where)
         return None
     description = _described(listed.description or listed.title or "")
     return Tool(
@@ -189,24 +196,33 @@ def _tool(name: str, listed: ListedTool, remote: MCPConnection) -> Tool | None:
     )
 
 
-def tool_parameters(schema: Mapping[str, Any], images: Collection[str] = ()) -> dict[str, Any]:
+def tool_parameters(schema: Any, images: Collection[str] = (), where: str = "a tool") -> dict[str, Any]:
     """A server's schema as the model is shown it and as arguments are checked: images are given by their index.
+
+    Args:
+        schema: of any draft, as the server wrote it.
+        images: the arguments that take an image.
+        where: names the tool in the notice of what was left out.
+
+    Raises:
+        UnusableSchemaError: it is no JSON Schema of an object.
 
     >>> tool_parameters({"properties": {"scan": {"type": "string"}}, "required": ["scan"]}, ["scan"])["properties"]
     {'scan': {'type': 'integer', 'minimum': 0, 'description': 'index of the image, 0 for the first'}}
     """
-    given = {name: part if isinstance(part, dict) else {} for name, part in schema.get("properties", {}).items()}
-    properties = {name: _by_index(part) if name in images else part for name, part in given.items()}
-    required = [name for name in schema.get("required", ()) if name in properties]
-    adapted = {**schema, "type": "object", "properties": properties, "required": required}
-    cleaned: dict[str, Any] = _clean({name: part for name, part in adapted.items() if name not in ("title", "$schema")})
+    usable = usable_schema(schema, where)
+    given = {name: {} if part is True else part for name, part in usable["properties"].items()}
+    properties = {name: _by_index(part, usable) if name in images else part for name, part in given.items()}
+    required = [name for name in usable.get("required", ()) if name in properties]
+    adapted = {**usable, "properties": properties, "required": required}
+    cleaned: dict[str, Any] = _clean({name: part for name, part in adapted.items() if name != "title"})
     return cleaned
 
 
-def _by_index(part: Mapping[str, Any]) -> dict[str, Any]:
-    said = str(part.get("description", "")).strip()
+def _by_index(part: Any, schema: Mapping[str, Any]) -> dict[str, Any]:
+    said = str(part.get("description", "")).strip() if isinstance(part, dict) else ""
     index: dict[str, Any] = {"type": "integer", "minimum": 0}
-    if part.get("type") == "array":
+    if "array" in types_of(part, schema):
         index, meaning = {"type": "array", "items": index}, "indices of images, 0 for the first"
     else:
         meaning = "index of the image, 0 for the first"

@@ -131,6 +131,11 @@ class MCPConnection:
         if code is not None and code != CONNECTION_CLOSED and link.alive:
             kind = ToolErrorType.INVALID_ARGUMENTS if code == INVALID_PARAMS else ToolErrorType.FAILED
             return CallFailedError(kind, f"the server {self.name!r} answers: {str(error)[:300]}")
+        if (
+            isinstance(error, RuntimeError | ValueError) and link.alive
+        ):  # what the SDK says of results against the rules
+            message = f"what the server {self.name!r} sent cannot be used ({' '.join(str(error).split())[:300]})"
+            return CallFailedError(ToolErrorType.FAILED, message)
         self._drop(link)
         said = link.last_words() or _first_line(error)
         message = f"the server {self.name!r} is gone ({said}); call again to restart it"

@@ -17,6 +17,7 @@ from concurrent.futures import Future
 from concurrent.futures import TimeoutError as NoResultInTime
 from typing import IO, TYPE_CHECKING, Any, TextIO, TypeVar, cast
 
+from medvista.integrations.mcp_listing import MessagesLetThrough
 from medvista.settings import MCPServerConfig
 
 if TYPE_CHECKING:
@@ -140,7 +141,8 @@ async def _client(config: MCPServerConfig, stderr: IO[str]) -> AsyncIterator[Cli
         assert config.command is not None
         seen = {name: os.environ[name] for name in config.pass_env if name in os.environ}
         program = StdioServerParameters(command=config.command, args=list(config.args), env=seen, cwd=config.cwd)
-        async with Client(stdio_client(program, errlog=cast(TextIO, stderr)), cache=None) as client:
+        transport = _let_through(stdio_client(program, errlog=cast(TextIO, stderr)))
+        async with Client(transport, cache=None) as client:
             yield client
         return
     token = os.environ.get(config.token_env, "") if config.token_env else ""
@@ -148,8 +150,15 @@ async def _client(config: MCPServerConfig, stderr: IO[str]) -> AsyncIterator[Cli
     # No limit on reading: a server may hold a stream open, and each call has a limit of its own.
     async with httpx2.AsyncClient(headers=headers, timeout=httpx2.Timeout(config.start_timeout_s, read=None)) as http:
         transport = streamable_http_client(config.url, http_client=http, max_sse_event_size=_MOST_EVENT_BYTES)
-        async with Client(transport, cache=None) as client:
+        async with Client(_let_through(transport), cache=None) as client:
             yield client
+
+
+@contextlib.asynccontextmanager
+async def _let_through(transport: Any) -> AsyncIterator[Any]:
+    """A transport whose lists of tools the SDK does not refuse."""
+    async with transport as (messages, sender):
+        yield MessagesLetThrough(messages), sender
 
 
 def _cause(error: BaseException) -> BaseException:

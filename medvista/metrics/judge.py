@@ -21,6 +21,7 @@ from medvista.errors import UserError
 from medvista.functional.opposites import opposed
 from medvista.functional.text import exact_match
 from medvista.metrics.measures import Measure
+from medvista.notices import notice
 from medvista.types import VQASample
 
 log = logging.getLogger(__name__)
@@ -65,16 +66,19 @@ class Judge:
         """1 for each answer called right, 0 for the others, ``[N]``.
 
         Raises:
-            UserError: nobody is to be asked, and a verdict is not on disk.
+            UserError: nobody is to be asked, and a verdict is not on disk; or all replies are empty.
         """
         known = [_without_asking(said, sample) for said, sample in zip(predictions, samples, strict=True)]
         prompts = {
             i: judge_prompt(str(predictions[i]), samples[i]) for i, verdict in enumerate(known) if verdict is None
         }
         replies = self._replies(list(dict.fromkeys(prompts.values())))
+        _refuse_silence(self.name, replies)
         judged = {index: read_verdict(replies[prompt]) for index, prompt in prompts.items()}
         if unclear := sum(verdict is None for verdict in judged.values()):
             log.warning("%s gave no verdict on %d of %d answers; they count as wrong", self.name, unclear, len(judged))
+            for index in [index for index, verdict in judged.items() if verdict is None]:
+                notice(f"answers on which the judge {self.name} gave no verdict count as wrong", samples[index].id)
         return [float(bool(judged[i] if verdict is None else verdict)) for i, verdict in enumerate(known)]
 
     def _replies(self, prompts: Sequence[str]) -> Mapping[str, str | None]:
@@ -100,6 +104,15 @@ class Judge:
 
     def _key(self, prompt: str) -> dict[str, str]:
         return {"judge": self.name, "prompt": prompt}
+
+
+def _refuse_silence(judge: str, replies: Mapping[str, str | None]) -> None:
+    said = [reply for reply in replies.values() if reply is not None]  # None: refused
+    if said and not any(reply.strip() for reply in said):
+        raise UserError(
+            f"all {len(said)} replies of the judge {judge} were empty: one that reasons first needs room for it "
+            "(judge.body.max_tokens=2000), and its answer outside of the field for reasoning"
+        )
 
 
 def judge_prompt(prediction: str, sample: VQASample) -> str:

@@ -1,8 +1,10 @@
-"""Which numbers each benchmark reports, and which one is its headline.
+"""The published scorings: which numbers each has, and which one is its headline.
 
-`scoring_for` is what evaluation asks. The headline is exact match everywhere (``accuracy``): of what the benchmarks
-report it is the number in which nothing is softened. Beside it stand the numbers of the benchmark's paper, computed as
-it computes them where that is known, so that they can be compared with published ones; docs/scoring.md has the table.
+A scoring has the name of the benchmark that it was published with; an entry in `medvista.data.registry` names its
+scoring, and `medvista.evaluation.numbers.benchmark_scoring` brings the two together. The headline is exact match
+everywhere (``accuracy``): of what the benchmarks report it is the number in which nothing is softened. Beside it stand
+the numbers of the paper, computed as it computes them where that is known, so that they can be compared with published
+ones; docs/scoring.md has the table.
 """
 
 from __future__ import annotations
@@ -64,7 +66,7 @@ class BenchmarkScoring:
 
 
 def scoring_for(benchmark: str) -> BenchmarkScoring:
-    """The scoring of a benchmark; of one it does not know (a hospital's own), the measures of every answer type.
+    """The scoring published with a benchmark; for any other name (a hospital's own), the measures of every answer type.
 
     >>> scoring_for("vqa_rad").headline, [measure.name for measure in scoring_for("medxpertqa_mm").measures]
     ('accuracy', ['accuracy', 'first_letter'])
@@ -133,19 +135,5 @@ _MEDXPERTQA = BenchmarkScoring(
 )
 
 SCORINGS: Mapping[str, BenchmarkScoring] = MappingProxyType(
-    {
-        scoring.benchmark: scoring
-        for scoring in (
-            _VQA_RAD,
-            _SLAKE,
-            replace(_SLAKE, benchmark="slake_zh"),
-            _PATH_VQA,
-            _PMC_VQA,
-            replace(_PMC_VQA, benchmark="pmc_vqa_full"),
-            replace(_PMC_VQA, benchmark="pmc_vqa_panels"),
-            _MMMU,
-            _MMMU_PRO,
-            _MEDXPERTQA,
-        )
-    }
+    {scoring.benchmark: scoring for scoring in (_VQA_RAD, _SLAKE, _PATH_VQA, _PMC_VQA, _MMMU, _MMMU_PRO, _MEDXPERTQA)}
 )

@@ -9,13 +9,17 @@ import lightning
 import torch
 from torch import Tensor
 
-from medvista.functional.advantages import broadcast_to_tokens
-from medvista.functional.kl import kl_estimate
-from medvista.functional.losses import SURROGATES, aggregate
+from medvista.functional.objectives import (
+    SURROGATES,
+    aggregate,
+    broadcast_to_tokens,
+    group_advantages,
+    kl_estimate,
+)
 from medvista.modules.optimisation import configure
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.rollout import ExperienceBatch, rollout_statistics
-from medvista.settings import GRPOConfig, OptimiserConfig
+from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig
 
 
 class GRPOModule(lightning.LightningModule):
@@ -29,6 +33,7 @@ class GRPOModule(lightning.LightningModule):
         optimiser: see `OptimiserConfig`.
         total_steps: optimiser steps of the schedule.
         temperature: of the rollouts; training log-probabilities are of the same distribution.
+        advantage_scale: see `group_advantages`.
     """
 
     def __init__(
@@ -39,6 +44,7 @@ class GRPOModule(lightning.LightningModule):
         *,
         total_steps: int,
         temperature: float = 1.0,
+        advantage_scale: AdvantageScale = "std",
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -47,10 +53,13 @@ class GRPOModule(lightning.LightningModule):
         self.optimiser = optimiser
         self.total_steps = total_steps
         self.temperature = temperature
+        self.advantage_scale: AdvantageScale = advantage_scale
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> None:
         """One update: every minibatch of every inner epoch takes one optimiser step."""
         start = time.perf_counter()
+        # Before minibatches tear the groups apart.
+        batch.advantages = group_advantages(batch.rewards_PG, self.advantage_scale).flatten()
         generator = torch.Generator().manual_seed(self.global_step)
         steps = [
             self._optimise(minibatch)
@@ -72,7 +81,12 @@ class GRPOModule(lightning.LightningModule):
         return configure(self.policy, self.optimiser, self.total_steps)
 
     def loss(self, batch: ExperienceBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The surrogate, plus the KL to the reference where one was computed, and what to log of them."""
+        """The surrogate, plus the KL to the reference where one was computed, and what to log of them.
+
+        Args:
+            batch: rows with advantages, of whole groups or not.
+        """
+        assert batch.advantages is not None, "advantages are of whole groups: compute them before the update begins"
         mask_NT = batch.loss_mask
         log_probs_NT, entropy_NT = batch.log_probs(self.policy, temperature=self.temperature, with_entropy=True)
         surrogate = SURROGATES[self.config.surrogate]

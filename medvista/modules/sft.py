@@ -7,7 +7,7 @@ from typing import Any
 import lightning
 from torch import Tensor
 
-from medvista.functional.losses import negative_log_likelihood
+from medvista.functional.objectives import negative_log_likelihood
 from medvista.modules.optimisation import configure
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.rollout.experience import TokenBatch

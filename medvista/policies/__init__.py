@@ -1,11 +1,16 @@
 """Policies: the VLM, how it is prompted, and the engines that generate its turns."""
 
 from medvista.policies.chat import ChatRenderer
-from medvista.policies.endpoint_engine import EndpointEngine
-from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
+from medvista.policies.engines import (
+    EndpointEngine,
+    Engine,
+    GenerationRequest,
+    SamplingParams,
+    ScriptedPolicy,
+    TransformersEngine,
+    text_completion,
+)
 from medvista.policies.nano import build_nano
-from medvista.policies.scripted import ScriptedPolicy
-from medvista.policies.transformers_engine import TransformersEngine
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.settings import NanoConfig
 
@@ -20,4 +25,5 @@ __all__ = [
     "TransformersEngine",
     "VLMPolicy",
     "build_nano",
+    "text_completion",
 ]

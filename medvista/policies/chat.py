@@ -7,15 +7,11 @@ from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
 
-import numpy as np
-import torch
-from torch import Tensor
-
 from medvista.errors import UserError
 from medvista.outside_text import break_signs
 from medvista.parsing import TAGS
 from medvista.policies.vlm_policy import VLMPolicy
-from medvista.types import MedicalImage, Observation, TokenSegment
+from medvista.types import Observation, TokenSegment
 
 _TEXT = "\u2402TEXT\u2402"  # stands for the observation's text while a chat template is read
 _REPLY = "\u2402REPLY\u2402"  # stands for the model's turn
@@ -33,6 +29,11 @@ class ChatRenderer:
     """
 
     def __init__(self, policy: VLMPolicy, tools: str = "") -> None:
+        if policy.tokenizer.chat_template is None:
+            raise UserError(
+                "the model has no chat template, in its tokenizer, chat_template.json or processor_config.json; "
+                "put the one it was trained with into its folder as chat_template.jinja."
+            )
         self.policy = policy
         self.tools = tools
         self._tokenizer = policy.tokenizer
@@ -47,17 +48,22 @@ class ChatRenderer:
         """The prompts of episodes that begin with these observations."""
         return self._segments(observations, ["prompt"] * len(observations))
 
-    def delta(self, observations: Sequence[Observation], closed: Sequence[bool]) -> list[TokenSegment]:
+    def delta(
+        self, observations: Sequence[Observation], closed: Sequence[bool], ends: Sequence[int] = ()
+    ) -> list[TokenSegment]:
         """What follows a model turn: its end (unless sampled), the observation, the head of the next turn.
 
         Args:
             observations: one an episode.
             closed: True where the model sampled its end-of-turn token, so that it is not written twice.
+            ends: the last token of each turn, where a turn may end in several ways; the template's own by default.
         """
-        return self._segments(observations, ["delta" if end else "open_delta" for end in closed])
+        ends = ends or [self.policy.turn_ends.written] * len(closed)
+        forms = [f"delta after {end}" if shut else "open_delta" for shut, end in zip(closed, ends, strict=True)]
+        return self._segments(observations, forms)
 
     def _segments(self, observations: Sequence[Observation], forms: Sequence[str]) -> list[TokenSegment]:
-        images = self._process([image for observation in observations for image in observation.images])
+        images = self.policy.pictures([image.pixels for observation in observations for image in observation.images])
         texts, parts = [], []
         for observation, form in zip(observations, forms, strict=True):
             own = [images.pop(0) for _ in observation.images]
@@ -66,25 +72,6 @@ class ChatRenderer:
             parts.append(tuple(own))
         ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
         return [TokenSegment(token_ids=tuple(i), images=own) for i, own in zip(ids, parts, strict=True)]
-
-    def _process(self, images: Sequence[MedicalImage]) -> list[dict[str, Tensor]]:
-        """The image processor's tensors, one mapping an image."""
-        if not images:
-            return []
-        rgb = [_as_rgb(image.pixels) for image in images]
-        batch = self.policy.image_processor(images=rgb, return_tensors="pt", input_data_format="channels_last")
-        if unknown := sorted(set(batch) - {"pixel_values", "image_grid_thw"}):
-            raise UserError(
-                f"the image processor {type(self.policy.image_processor).__name__} also gives {', '.join(unknown)}, "
-                "which no rendering here supports; use a model of a family that VLMPolicy names."
-            )
-        if "image_grid_thw" not in batch:
-            return [{"pixel_values": pixels[None]} for pixels in batch["pixel_values"]]
-        patches = batch["image_grid_thw"].prod(-1).tolist()
-        return [
-            {"pixel_values": pixels, "image_grid_thw": grid[None]}
-            for pixels, grid in zip(torch.split(batch["pixel_values"], patches), batch["image_grid_thw"], strict=True)
-        ]
 
     def _expand(self, text: str, counts: Sequence[int]) -> str:
         """Repeats each image placeholder once a visual token."""
@@ -112,13 +99,16 @@ class ChatRenderer:
             {"role": "assistant", "content": [{"type": "text", "text": _REPLY}]},
         ]
         _, _, rest = self._apply([*opening, {"role": "user", "content": content}]).partition(_REPLY)
-        end = self._tokenizer.eos_token
-        return rest.removeprefix(end) if form == "delta" else rest
+        return rest if form == "open_delta" else self._without_end(rest, int(form.removeprefix("delta after ")))
+
+    def _without_end(self, rest: str, sampled: int) -> str:
+        """What the template writes behind a turn, without the end that was sampled in its place."""
+        for end in dict.fromkeys((sampled, self.policy.turn_ends.written)):
+            token = self._tokenizer.convert_ids_to_tokens(end) if end >= 0 else ""
+            # Some templates break the line before the token, which the model, sampling it, did not.
+            if token and rest.lstrip().startswith(token):
+                return rest.lstrip().removeprefix(token)
+        return rest
 
     def _apply(self, messages: list[dict[str, Any]]) -> str:
         return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-
-
-def _as_rgb(pixels: np.ndarray) -> np.ndarray:
-    """``[H, W]`` or ``[H, W, 3]`` uint8 -> ``[H, W, 3]``."""
-    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)

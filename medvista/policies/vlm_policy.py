@@ -13,6 +13,7 @@ from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTo
 
 from medvista.errors import UserError
 from medvista.functional.log_probs import restricted_log_softmax
+from medvista.policies.families import PictureInput, TurnEnds, find_chat_template, turn_ends
 
 _HEAD_EXTRAS = ("final_logit_softcapping", "logit_scale", "logits_scaling")  # a head with more to it than one matrix
 _VISUAL_IDS = (
@@ -32,8 +33,11 @@ class VLMPolicy(nn.Module):
     fixed number of tokens (LLaVA) work; Qwen3-VL, Qwen2-VL and LLaVA are held to it by tests. Gemma 3, whose image
     tokens see each other both ways, and families that tile an image (LLaVA-NeXT, Idefics3) do not.
 
-    Only ids that may be *sampled* get probability: special tokens other than the end of turn, and the padded tail of
-    the vocabulary, are banned, here and in the engine alike, so that both compute the same distribution.
+    Only ids that may be *sampled* get probability: special tokens other than those that end a turn, and the padded tail
+    of the vocabulary, are banned, here and in the engine alike, so that both compute the same distribution.
+
+    Raises:
+        UserError: nothing says how a turn of this model ends.
     """
 
     allowed_ids: Tensor  # [V] bool
@@ -43,8 +47,10 @@ class VLMPolicy(nn.Module):
         self.model = model
         self.tokenizer = tokenizer
         self.image_processor = image_processor
+        self.pictures = PictureInput(image_processor)
+        self.turn_ends: TurnEnds = turn_ends(tokenizer, getattr(model, "generation_config", None))
         vocab_size = model.get_output_embeddings().weight.shape[0]
-        allowed = _allowed_ids(tokenizer, vocab_size)
+        allowed = _allowed_ids(tokenizer, vocab_size, self.turn_ends.ids)
         # Not every tokenizer calls the visual placeholders special, and a sampled one has no image behind it.
         allowed[_visual_ids(model.config)] = False
         self.register_buffer("allowed_ids", allowed, persistent=False)
@@ -61,11 +67,12 @@ class VLMPolicy(nn.Module):
             UserError: when nothing can be loaded from there.
         """
         try:
-            return cls(
-                model=AutoModelForImageTextToText.from_pretrained(path, **model_kwargs),
-                tokenizer=AutoTokenizer.from_pretrained(path),
-                image_processor=AutoImageProcessor.from_pretrained(path),
-            )
+            model = AutoModelForImageTextToText.from_pretrained(path, **model_kwargs)
+            tokenizer = AutoTokenizer.from_pretrained(path)
+            tokenizer.chat_template = find_chat_template(path, tokenizer, model.config)
+            return cls(model=model, tokenizer=tokenizer, image_processor=AutoImageProcessor.from_pretrained(path))
+        except UserError:
+            raise
         except (OSError, ValueError, SafetensorError) as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
@@ -208,12 +215,12 @@ def _visual_ids(config: Any) -> list[int]:
     return sorted({i for i in ids if i is not None})
 
 
-def _allowed_ids(tokenizer: Any, vocab_size: int) -> Tensor:
-    """``[V]`` True where an id may be sampled."""
+def _allowed_ids(tokenizer: Any, vocab_size: int, ends: Sequence[int]) -> Tensor:
+    """``[V]`` True where an id may be sampled: those of text, and the ones that end a turn."""
     allowed = torch.zeros(vocab_size, dtype=torch.bool)
     allowed[: len(tokenizer)] = True
     banned = set(tokenizer.all_special_ids)
     banned |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     allowed[[i for i in banned if i < vocab_size]] = False
-    allowed[tokenizer.eos_token_id] = True
+    allowed[list(ends)] = True
     return allowed

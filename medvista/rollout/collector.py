@@ -9,8 +9,7 @@ from typing import Any, TypeAlias
 
 import gymnasium
 
-from medvista.policies.chat import ChatRenderer
-from medvista.policies.engine import Engine, GenerationRequest, SamplingParams
+from medvista.policies import ChatRenderer, Engine, GenerationRequest, SamplingParams
 from medvista.rollout.steps import InlineSteps, Steps, ThreadedSteps
 from medvista.types import Completion, Observation, TokenSegment, Trajectory, Turn, VQASample
 
@@ -50,7 +49,7 @@ class RolloutCollector:
         env_factory: makes one environment.
         engine: generates the turns.
         renderer: observations to tokens; None keeps no tokens (for engines that need none).
-        workers: threads for environment steps at most; None takes one an episode, so that none ever waits for another's
+        workers: threads for environment steps at most; None takes one per episode, so that none waits for another's
             tool; 0 steps in the calling thread, which is faster while tools take less than a millisecond.
         patience_s: see `ThreadedSteps`.
     """
@@ -73,12 +72,12 @@ class RolloutCollector:
     def collect(
         self, samples: Sequence[VQASample], params: SamplingParams, *, seeds: Sequence[int], policy_version: int = 0
     ) -> list[Trajectory]:
-        """One finished trajectory a sample, in order.
+        """One finished trajectory per sample, in order.
 
         Args:
             samples: the questions; siblings repeat the same object.
             params: how tokens are drawn.
-            seeds: one an episode; with the sample, it fixes the environment's and the engine's draws.
+            seeds: one per episode; with the sample, it fixes the environment's and the engine's draws.
             policy_version: written into the trajectories.
         """
         finished = dict(self.play(samples, params, seeds=seeds, policy_version=policy_version))
@@ -158,4 +157,5 @@ class RolloutCollector:
             return []
         seen = [(turn.observation, turn.completion) for turn in turns if turn.observation is not None]
         closed = [completion.finish_reason == "stop" for _, completion in seen]
-        return self.renderer.delta([observation for observation, _ in seen], closed)
+        ends = [completion.token_ids[-1] if completion.token_ids else -1 for _, completion in seen]
+        return self.renderer.delta([observation for observation, _ in seen], closed, ends)

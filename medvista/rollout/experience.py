@@ -4,15 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any, Literal
+from typing import Any, Self
 
 import torch
 from torch import Tensor
 
-from medvista.functional.advantages import group_advantages
-from medvista.policies.chat import ChatRenderer
-from medvista.policies.scripted import text_completion
-from medvista.policies.vlm_policy import VLMPolicy
+from medvista.policies import ChatRenderer, VLMPolicy, text_completion
 from medvista.types import TokenStream, Trajectory, TrajectoryGroup
 
 Images = tuple[Mapping[str, Tensor], ...]
@@ -31,8 +28,8 @@ class TokenBatch:
         return len(self.token_ids)
 
     @classmethod
-    def from_streams(cls, streams: Sequence[TokenStream], **more: Any) -> Any:
-        """Pads streams on the right."""
+    def from_streams(cls, streams: Sequence[TokenStream], **more: Any) -> Self:
+        """Pads streams on the right; `more` are the fields of a subclass."""
         return cls(
             token_ids=_pad([s.token_ids for s in streams], 0, torch.long),
             attention_mask=_pad([(1,) * len(s) for s in streams], 0, torch.long),
@@ -45,13 +42,13 @@ class TokenBatch:
         """See `VLMPolicy.log_probs`: ``[N, T]`` log-probabilities and entropies."""
         return policy.log_probs(self.token_ids, self.attention_mask, self.loss_mask, self.images, **options)
 
-    def to(self, device: torch.device | str) -> Any:
+    def to(self, device: torch.device | str) -> Self:
         """The batch with its tensors on a device."""
         values = {f.name: getattr(self, f.name) for f in fields(self)}
         moved: dict[str, Any] = {name: v.to(device) for name, v in values.items() if isinstance(v, Tensor)}
         return replace(self, **moved)
 
-    def select(self, rows: Sequence[int]) -> Any:
+    def select(self, rows: Sequence[int]) -> Self:
         """The batch of some rows, trimmed to their longest stream."""
         index = torch.as_tensor(rows, device=self.token_ids.device)
         longest = int(self.attention_mask[index].sum(dim=1).max())
@@ -72,19 +69,14 @@ class ExperienceBatch(TokenBatch):
 
     old_log_probs: Tensor  # [N, T] under the sampling policy, as the engine computed them
     rewards: Tensor  # [N]
-    advantages: Tensor  # [N]
+    groups: Tensor  # [N], number of the row's group, which siblings share
     trajectories: tuple[Trajectory, ...]
     reference_log_probs: Tensor | None = None  # [N, T], filled by ReferenceKL
+    advantages: Tensor | None = None  # [N], filled by the module that learns from the batch
     stats: Mapping[str, float] | None = None  # of the collection: seconds, zero-variance share, ...
 
     @classmethod
-    def from_groups(
-        cls,
-        groups: Sequence[TrajectoryGroup],
-        *,
-        scale: Literal["std", "none"] = "std",
-        stats: Mapping[str, float] | None = None,
-    ) -> ExperienceBatch:
+    def from_groups(cls, groups: Sequence[TrajectoryGroup], *, stats: Mapping[str, float] | None = None) -> Self:
         """Flattens groups of equal size; row ``p * G + g`` is sibling ``g`` of prompt ``p``."""
         rewards_PG = torch.tensor([group.rewards for group in groups])
         trajectories = tuple(t for group in groups for t in group.trajectories)
@@ -93,10 +85,22 @@ class ExperienceBatch(TokenBatch):
             streams,
             old_log_probs=_pad([s.log_probs for s in streams], 0.0, torch.float32),
             rewards=rewards_PG.flatten(),
-            advantages=group_advantages(rewards_PG, scale).flatten(),
+            groups=torch.arange(len(groups)).repeat_interleave(rewards_PG.shape[1]),
             trajectories=trajectories,
             stats=stats,
         )
+
+    @property
+    def rewards_PG(self) -> Tensor:  # noqa: N802
+        """The rewards ``[P, G]`` of a batch in which siblings stand side by side.
+
+        Raises:
+            ValueError: they do not, as in a minibatch, or the groups differ in size.
+        """
+        numbers, sizes = self.groups.unique_consecutive(return_counts=True)
+        if len(numbers.unique()) < len(numbers) or len(sizes.unique()) > 1:
+            raise ValueError(f"rows of groups {self.groups.tolist()} are no whole groups side by side")
+        return self.rewards.unflatten(0, (len(numbers), -1))
 
     def minibatches(self, count: int, generator: torch.Generator) -> Iterator[ExperienceBatch]:
         """Splits the rows, shuffled, into `count` parts of nearly equal size; always `count` of them.
@@ -116,26 +120,14 @@ class ExperienceBatch(TokenBatch):
         return replace(self, loss_mask=torch.zeros_like(self.loss_mask))
 
 
-@dataclass(slots=True)
-class TrajectoryBatch:
-    """Finished episodes of validation questions."""
-
-    trajectories: Sequence[Trajectory]
-
-    def to(self, device: Any) -> TrajectoryBatch:
-        """The same batch: scoring needs no tensor."""
-        return self
-
-    def __len__(self) -> int:
-        return len(self.trajectories)
-
-
 def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:
     """The token stream of a recorded episode, as a rollout that wrote the same texts would have made it."""
     stream = TokenStream().append_segment(renderer.prompt([trajectory.observation])[0])
     for turn in trajectory.turns:
         closed = turn.completion.finish_reason == "stop"  # else the token budget cut it: nobody wrote its end
-        written = text_completion(turn.completion.text, renderer.policy.tokenizer, closed=closed)
+        policy = renderer.policy
+        text = turn.completion.text
+        written = text_completion(text, policy.tokenizer, closed=closed, end=policy.turn_ends.written)
         stream = stream.append_completion(written)
         if turn.observation is not None:
             stream = stream.append_segment(renderer.delta([turn.observation], [closed])[0])

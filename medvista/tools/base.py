@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from medvista.tools.foreign_schema import usable_schema
 from medvista.tools.schema import ArgumentError, arguments_schema, first_paragraph
 from medvista.types import MedicalImage, ToolResult
 
@@ -24,10 +25,10 @@ class Tool:
             sample's own first, then what tools returned). It never sees answers or annotated regions.
         name: what the model calls it: at most 64 letters, digits, ``_`` and ``-``.
         description: what it says it does, instead of the docstring.
-        parameters: JSON schema of its arguments, instead of the type hints: for tools that come from elsewhere.
+        parameters: JSON schema of its arguments, of any draft, instead of the type hints: for tools from elsewhere.
 
     Raises:
-        ValueError: the name has another form.
+        ValueError: the name has another form, or the schema is none.
     """
 
     def __init__(
@@ -46,9 +47,9 @@ class Tool:
         documentation = inspect.getdoc(function) or inspect.getdoc(body) or ""
         self.description = first_paragraph(documentation) if description is None else description
         if parameters is None:
-            parameters = arguments_schema(body, documentation)
-        # One from elsewhere may lack these where there are no arguments.
-        self.parameters: Mapping[str, Any] = {"type": "object", "properties": {}, **parameters}
+            self.parameters: Mapping[str, Any] = arguments_schema(body, documentation)
+        else:
+            self.parameters = usable_schema(parameters, f"the tool {self.name}")
 
     def __call__(self, images: Sequence[MedicalImage], /, **arguments: Any) -> ToolResult:
         """Run the tool on validated arguments; one of a schema from elsewhere may be called ``images``, too."""

@@ -77,7 +77,7 @@ def burned_in_identifiers(image: MedicalImage) -> tuple[str, ...]:
     Raises:
         ImportError: rapidocr is not installed.
     """
-    from medvista.tools.text_reader import shared_reader
+    from medvista.tools.ocr import shared_reader
 
     return identifiers(line.text for line in shared_reader().read(to_display(image)))
 

@@ -40,8 +40,8 @@ class Detector(Protocol):
         """The boxes of each phrase on its picture, best first; none where nothing was found.
 
         Args:
-            pictures: displays ``[H, W]`` or ``[H, W, 3]`` uint8, one a phrase.
-            phrases: what to look for, one a picture.
+            pictures: displays ``[H, W]`` or ``[H, W, 3]`` uint8, one per phrase.
+            phrases: what to look for, one per picture.
         """
 
 

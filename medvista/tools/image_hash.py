@@ -12,7 +12,7 @@ import numpy as np
 from medvista.tools.per_array import PerArray
 from medvista.types import MedicalImage
 
-_KEPT_FROM = 4096  # bytes; smaller arrays are hashed anew, which is quicker than looking them up
+_KEPT_FROM = 4096  # bytes; smaller arrays are hashed each time, which is quicker than looking them up
 
 
 def image_hash(image: MedicalImage) -> bytes:

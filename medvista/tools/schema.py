@@ -1,16 +1,11 @@
-"""Type hints and docstrings to JSON schemas, and arguments checked against them.
-
-Validation reads the schema, not the hints, so that a tool that comes with a schema only is checked in the same way.
-"""
+"""Type hints and docstrings to JSON schemas of a tool's arguments, which `argument_check` reads."""
 
 from __future__ import annotations
 
 import inspect
-import json
-import math
 import re
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Literal, Union, get_args, get_origin, get_type_hints
 
@@ -112,107 +107,3 @@ def _argument_descriptions(documentation: str) -> dict[str, str]:
         return {}
     entries = re.findall(r"^ {4}(\w+): (.*(?:\n {5,}.*)*)", section[1], re.MULTILINE)
     return {name: " ".join(text.split()) for name, text in entries}
-
-
-def validate_arguments(arguments: Mapping[str, Any], schema: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments as the function takes them: checked, numbers in strings read, optional nulls dropped.
-
-    Args:
-        arguments: what the model wrote.
-        schema: an object schema as `arguments_schema` makes it, or one from elsewhere.
-
-    Raises:
-        ArgumentError: an argument is unknown, missing or of the wrong kind.
-    """
-    properties, required = schema["properties"], schema.get("required", ())
-    known = ", ".join(properties) or "none"
-    open_ended = bool(schema.get("additionalProperties"))  # only a schema from elsewhere is
-    for name in arguments:
-        if name not in properties and name not in required and not open_ended:
-            raise ArgumentError(f"Unknown argument {name[:40]!r}; the arguments are: {known}.")
-    given = {name: value for name, value in arguments.items() if value is not None or name in required}
-    missing = [name for name in required if name not in given]
-    if missing:
-        raise ArgumentError(f"The argument {missing[0]!r} is missing{_meaning(properties.get(missing[0], {}))}.")
-    return {name: _check(value, properties.get(name, {}), name) for name, value in given.items()}
-
-
-def _meaning(schema: Mapping[str, Any]) -> str:
-    """What a missing argument is for, so that the model can supply it."""
-    description = str(schema.get("description", "")).rstrip(".")
-    return f": {description}" if description else ""
-
-
-def _check(value: Any, schema: Mapping[str, Any], where: str) -> Any:
-    read = _read(value, schema, where)
-    options = schema.get("enum")
-    if options and read not in options:
-        raise ArgumentError(f"{where} has to be one of {', '.join(map(str, options))}, got {_shown(value)}.")
-    return read
-
-
-def _read(value: Any, schema: Mapping[str, Any], where: str) -> Any:
-    """The value in the schema's type."""
-    kind = schema.get("type")
-    if kind == "array":
-        return _check_array(value, schema, where)
-    if kind in ("integer", "number"):
-        return _check_number(value, schema, where)
-    if kind == "boolean":
-        return _check_boolean(value, where)
-    if kind == "string":
-        return _check_string(value, where)
-    return value  # a schema from elsewhere may say nothing about the type
-
-
-def _check_array(value: Any, schema: Mapping[str, Any], where: str) -> Any:
-    if isinstance(value, str):
-        value = _read_json(value)  # models often write a list in quotes
-    if not isinstance(value, list | tuple):
-        raise ArgumentError(f"{where} has to be a list, got {_shown(value)}.")
-    least, most = schema.get("minItems", 0), schema.get("maxItems", math.inf)
-    if not least <= len(value) <= most:
-        wanted = f"{least}" if least == most else f"{least} to {most}" if most < math.inf else f"at least {least}"
-        raise ArgumentError(f"{where} has to have {wanted} items, got {len(value)}.")
-    items = [_check(item, schema.get("items", {}), f"{where}[{index}]") for index, item in enumerate(value)]
-    return tuple(items) if least == most else items
-
-
-def _check_number(value: Any, schema: Mapping[str, Any], where: str) -> int | float:
-    integer = schema["type"] == "integer"
-    number = _read_json(value) if isinstance(value, str) else value
-    finite = isinstance(number, int) or (isinstance(number, float) and math.isfinite(number))
-    if isinstance(number, bool) or not finite:
-        raise ArgumentError(f"{where} has to be {'an integer' if integer else 'a number'}, got {_shown(value)}.")
-    if integer and number != int(number):
-        raise ArgumentError(f"{where} has to be an integer, got {_shown(value)}.")
-    if number < schema.get("minimum", -math.inf):
-        raise ArgumentError(f"{where} has to be at least {schema['minimum']}, got {_shown(value)}.")
-    if number > schema.get("maximum", math.inf):
-        raise ArgumentError(f"{where} has to be at most {schema['maximum']}, got {_shown(value)}.")
-    return int(number) if integer else number
-
-
-def _check_boolean(value: Any, where: str) -> bool:
-    read = {"true": True, "false": False}.get(value.lower()) if isinstance(value, str) else value
-    if not isinstance(read, bool):
-        raise ArgumentError(f"{where} has to be true or false, got {_shown(value)}.")
-    return read
-
-
-def _check_string(value: Any, where: str) -> str:
-    if not isinstance(value, str):
-        raise ArgumentError(f"{where} has to be a string, got {_shown(value)}.")
-    return value
-
-
-def _read_json(text: str) -> Any:
-    try:
-        return json.loads(text)
-    except (ValueError, RecursionError):
-        return None
-
-
-def _shown(value: Any) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 60 else f"{text[:57]}..."

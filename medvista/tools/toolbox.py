@@ -11,14 +11,15 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from medvista.settings import ToolLimits
+from medvista.tools.argument_check import validate_arguments
 from medvista.tools.base import Tool
 from medvista.tools.call_metrics import CallMetrics, ToolMetrics
 from medvista.tools.executors import CallError, Execution, Executor, ThreadExecutor
-from medvista.tools.executors.answering import failure_message
+from medvista.tools.executors.failures import raised
 from medvista.tools.registry import find_tool
 from medvista.tools.result_cache import ResultCache
 from medvista.tools.result_check import fault_of
-from medvista.tools.schema import ArgumentError, validate_arguments
+from medvista.tools.schema import ArgumentError
 from medvista.types import MedicalImage, ToolCall, ToolError, ToolErrorType, ToolResult
 
 log = logging.getLogger(__name__)
@@ -157,7 +158,7 @@ class Toolbox:
             return _Ran(_error(error.kind, error.message))
         except (Exception, SystemExit) as error:  # a tool may raise anything; the episode goes on
             log.warning("tool %s raised", tool.name, exc_info=True)
-            return _Ran(_error(ToolErrorType.FAILED, failure_message(tool, error)))
+            return _Ran(_error(ToolErrorType.FAILED, raised(tool, error).message))
 
     def _execute(self, tool: Tool, images: Sequence[MedicalImage], arguments: dict[str, Any]) -> _Ran:
         cache = self.cache

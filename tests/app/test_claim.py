@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from medvista.app.claim import claim_parts, claim_results, run_claim
+from medvista.app.claim import Part, claim_parts, claim_results, is_done, run_claim
 from medvista.app.config.command_line import load_config
+from medvista.app.config.composition import compose, to_yaml
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.evaluating.outcomes import Outcomes, read_outcomes, write_outcomes
-from medvista.app.evaluating.playing import trajectories_path
 from medvista.data.trajectories import read_trajectories
+from medvista.errors import UserError
 from medvista.evaluation.numbers.results import Comparison, Results
 from medvista.evaluation.numbers.results_file import read_results
+from medvista.evaluation.playing.episode_set import EpisodeSet
 
 
 @pytest.fixture
@@ -57,8 +60,8 @@ def results(claim: ExperimentConfig) -> Results:
         arms = RIGHT[part.teacher, part.seed]
         assert set(arms) == set(part.arms)
         part.folder.mkdir(parents=True)
-        found = {("phantom", arm, "greedy"): outcomes(*right) for arm, right in arms.items()}
-        write_outcomes(part.folder / "outcomes.json", found)  # type: ignore[arg-type]
+        found = {EpisodeSet("phantom", arm, "greedy"): outcomes(*right) for arm, right in arms.items()}
+        write_outcomes(part.folder / "outcomes.json", found)
     return claim_results(claim, parts)
 
 
@@ -105,8 +108,8 @@ def test_arms_are_compared_in_pairs_of_one_teacher_over_all_seeds(results: Resul
 
 
 def test_outcomes_survive_the_disk(tmp_path: Path) -> None:
-    kept = {("phantom", "sft", "greedy"): outcomes(1, 0, 1, 0, 1, 0)}
-    write_outcomes(tmp_path / "outcomes.json", kept)  # type: ignore[arg-type]
+    kept = {EpisodeSet("phantom", "sft", "greedy"): outcomes(1, 0, 1, 0, 1, 0)}
+    write_outcomes(tmp_path / "outcomes.json", kept)
     assert read_outcomes(tmp_path / "outcomes.json") == kept
 
 
@@ -137,7 +140,7 @@ def test_a_claim_runs_its_parts_and_shows_curves_and_episodes(tmp_path: Path) ->
         episode
         for seed in (0, 1)
         for episode in read_trajectories(
-            trajectories_path(config.output_dir / f"faulty/seed-{seed}", "phantom", "sft_rl", "greedy")
+            EpisodeSet("phantom", "sft_rl", "greedy").path(config.output_dir / f"faulty/seed-{seed}")
         )
         if episode.sample.metadata["family"] in ("attribute", "yes_no")
     ]
@@ -147,3 +150,15 @@ def test_a_claim_runs_its_parts_and_shows_curves_and_episodes(tmp_path: Path) ->
     page = (tmp_path / "claim" / "report.html").read_text()
     assert "sft_rl / faulty" in page
     assert "<svg" in page
+
+
+def test_a_finished_run_counts_only_under_the_settings_it_was_made_with(tmp_path: Path) -> None:
+    run = Part(teacher="clean", seed=0, folder=tmp_path, arms=("sft",), overrides=("experiment=smoke", "sft.steps=4"))
+    assert not is_done(run)
+    (tmp_path / "results.json").write_text("{}")
+    made = compose(ExperimentConfig, ["experiment=smoke", "sft.steps=4", "seed=3", "arms=[sft,direct]"])
+    (tmp_path / "config.yaml").write_text(to_yaml(made))
+    assert is_done(run)
+    assert not is_done(replace(run, arms=("sft", "sft_rl"))), "an arm is missing"
+    with pytest.raises(UserError, match=r"sft\.steps was 4 and is 5"):
+        is_done(replace(run, overrides=("experiment=smoke", "sft.steps=5")))

@@ -13,8 +13,8 @@ import pytest
 from omegaconf import MISSING
 
 from medvista.app.config.composition import compose, config_hash, to_yaml
-from medvista.app.config.keys import setting
 from medvista.errors import UserError
+from medvista.schema_field import setting
 
 
 class Precision(Enum):
@@ -52,6 +52,8 @@ class Schema:
     judge: Optimizer | None = None
     arms: dict[str, Arm] = field(default_factory=dict)
     extra: dict[str, Any] = field(default_factory=dict)
+    weights: dict[str, float] = setting({"accuracy": 1.0, "format": 0.1}, help="weights of the terms")
+    again: bool = setting(False, help="whether to go on", invocation=True)
 
 
 @dataclass(kw_only=True)
@@ -92,7 +94,7 @@ def test_the_last_of_a_repeated_key_wins(conf: Path) -> None:
 def test_a_child_changes_only_what_it_names(conf: Path) -> None:
     config = compose(Schema, ["experiment=child"], conf)
     assert config.optimizer == Optimizer(lr=0.1, betas=(0.8, 0.9))
-    assert config.extra == {"depth": 2, "width": 3}
+    assert config.extra == {"width": 3}, "a mapping that is given replaces the parent's"
     assert (config.experiment, config.description) == ("child", "")
     assert config.output_dir == Path("runs/child")
 
@@ -120,6 +122,51 @@ def test_a_runs_config_yaml_repeats_the_run(conf: Path) -> None:
 
 
 @pytest.mark.parametrize(
+    ("overrides", "weights"),
+    [
+        (["arms={sft: {weights: {accuracy: 1.0}}}"], {"accuracy": 1.0}),
+        (["arms.sft={weights: {accuracy: 1.0}}"], {"accuracy": 1.0}),
+        (["arms.sft.weights={accuracy: 1.0}"], {"accuracy": 1.0}),
+        (["arms.sft.weights={}"], {}),
+        (["arms.sft.weights.accuracy=1.0"], {"format": 0.1, "accuracy": 1.0}),
+        (["arms.sft.weights.format=0.2"], {"format": 0.2}),
+        (["arms.sft.tools=false"], {"format": 0.1}),
+        (["arms.sft.weights={accuracy: 1.0}", "arms.sft.weights.format=0.3"], {"accuracy": 1.0, "format": 0.3}),
+        (["arms.sft.weights.format=0.3", "arms.sft.weights={accuracy: 1.0}"], {"accuracy": 1.0}),
+    ],
+)
+def test_a_mapping_that_is_given_replaces_and_an_entry_changes_itself(
+    overrides: list[str], weights: dict[str, float], conf: Path
+) -> None:
+    write(conf, "mine", "arms: {sft: {weights: {format: 0.1}}}")
+    config = compose(Schema, ["experiment=mine", *overrides], conf)
+    assert config.arms["sft"].weights == weights
+
+
+def test_a_mapping_of_a_file_replaces_its_parents_and_the_schemas(conf: Path) -> None:
+    write(conf, "mine", "extends: nano\nweights: {accuracy: 1.0}")
+    write(conf, "mines_child", "extends: mine\nweights: {brevity: 0.5}")
+    assert compose(Schema, ["experiment=nano"], conf).weights == {"accuracy": 1.0, "format": 0.1}
+    assert compose(Schema, ["experiment=mine"], conf).weights == {"accuracy": 1.0}
+    assert compose(Schema, ["experiment=mines_child"], conf).weights == {"brevity": 0.5}
+    assert compose(Schema, ["experiment=mine", "weights.format=0.2"], conf).weights == {"accuracy": 1.0, "format": 0.2}
+
+
+def test_a_mapping_deep_in_a_free_mapping_replaces_as_well(conf: Path) -> None:
+    write(conf, "mine", "extra: {thinking: {type: on, budget: 5}, seed: 3}")
+    config = compose(Schema, ["experiment=mine", "extra.thinking={type: off}"], conf)
+    assert config.extra == {"thinking": {"type": False}, "seed": 3}
+
+
+def test_what_one_command_was_told_is_not_saved(conf: Path) -> None:
+    config = compose(Schema, ["again=true"], conf)
+    assert config.again
+    saved = write(conf, "config", to_yaml(config))
+    assert "again" not in saved.read_text()
+    assert not compose(Schema, [f"experiment={saved}"], conf).again
+
+
+@pytest.mark.parametrize(
     ("override", "sentence"),
     [
         ("scale=sdt", "`scale` on the command line must be one of 'std', 'none', not 'sdt'."),
@@ -137,6 +184,12 @@ def test_a_runs_config_yaml_repeats_the_run(conf: Path) -> None:
         ("opt.lr=1", "did you mean `optimizer.lr`?"),
         ("optim={lr: 1}", "did you mean `optimizer.lr`?"),
         ("bench=[a]", "did you mean `benchmarks`?"),
+        (
+            "extra={depth:2}",
+            "`depth:2` in `extra` on the command line has no value: YAML wants a space after the colon",
+        ),
+        ("arms.sft.weights={a:1, b: 2}", "`a:1` in `arms.sft.weights` on the command line has no value"),
+        ("weights=1", "`weights` on the command line must be a mapping such as {name: number}, not 1."),
         ("output_dir=${nothing}", "`output_dir` cannot be resolved: Interpolation key 'nothing' not found."),
     ],
 )

@@ -12,7 +12,7 @@ from PIL import Image
 from medvista.app.commands.run import main
 from medvista.app.config.schema import DataConfig
 from medvista.app.splits import Splits
-from medvista.data.benchmarks import SPLITS
+from medvista.data.registry import SPLITS
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results_file import read_results
 from medvista.policies import VLMPolicy
@@ -126,7 +126,7 @@ def test_without_train_questions_the_fitted_baselines_are_left_out_and_that_is_t
     questions.write_text("".join(line for line in lines if ",train," not in line))
     command = [*SMALL, f"policy.path={policy}", f"benchmarks=[{ward}]", f"cache_dir={tmp_path / 'cache'}"]
     assert main([*command, f"output_dir={tmp_path / 'run'}"]) == 0
-    assert set(read_results(tmp_path / "run" / "results.json").arms) == {"blind", "tools_off", "policy"}
+    assert set(read_results(tmp_path / "run" / "results.json").arms) == {"blanked", "tools_off", "policy"}
     assert "ward has no train questions here: majority and lookup are left out." in capsys.readouterr().out
 
 
@@ -150,10 +150,10 @@ def test_a_model_behind_an_endpoint_is_evaluated_like_any_and_its_cost_is_told(
         assert main([*command, f"cache_dir={tmp_path / 'cache'}", "resume=true"]) == 0
         assert len(server.asked) == asked, "a finished evaluation asks nothing again"
     results = read_results(tmp_path / "run" / "results.json")
-    policy, blind = (results.score(arm, "ward", "greedy") for arm in ("policy", "blind"))
+    policy, blanked = (results.score(arm, "ward", "greedy") for arm in ("policy", "blanked"))
     assert policy is not None
-    assert blind is not None
-    assert (policy.accuracy, policy.tool_calls_mean, blind.accuracy) == (
+    assert blanked is not None
+    assert (policy.accuracy, policy.tool_calls_mean, blanked.accuracy) == (
         pytest.approx(1 / 3),
         1.0,
         pytest.approx(1 / 3),

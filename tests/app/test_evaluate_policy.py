@@ -68,7 +68,7 @@ def tables(run: Path) -> str:
 
 def test_baselines_stand_beside_the_policy_and_are_compared_with_it(evaluated: Path) -> None:
     results = read_results(evaluated / "results.json")
-    baselines = ["majority", "lookup", "blind", "tools_off", "tools_untrained"]
+    baselines = ["majority", "lookup", "blanked", "tools_off", "tools_untrained"]
     assert list(results.arms) == [*baselines, "policy"]
     for arm in results.arms:
         score = results.score(arm, "phantom", "greedy")

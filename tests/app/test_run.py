@@ -18,9 +18,10 @@ from medvista.data.phantom_vqa import FAMILIES
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results_file import read_results
 from medvista.evaluation.page.episode_choice import pick_episodes
+from medvista.evaluation.playing.episode_set import EpisodeSet
 from medvista.functional.episodes import correct, summarise
 
-TRAINED = {"direct", "direct_rl", "sft", "sft_longer", "sft_rejection", "sft_rl"}
+TRAINED = {"direct", "direct_rl", "tools_unused", "sft", "sft_longer", "sft_rejection", "sft_rl"}
 
 
 def test_results_hold_the_keys_that_other_tools_rely_on(finished: Path) -> None:
@@ -57,7 +58,7 @@ def test_the_oracle_looks_at_the_nodule_in_every_question_that_needs_it(finished
 def test_what_stands_in_the_results_can_be_counted_again_from_the_episodes(finished: Path) -> None:
     score = read_results(finished / "results.json").score("sft_rl", "phantom", "sampled")
     episodes = list(read_trajectories(finished / "trajectories" / "test" / "phantom-sft_rl-sampled.jsonl"))
-    outcomes = read_outcomes(finished / "outcomes.json")["phantom", "sft_rl", "sampled"]
+    outcomes = read_outcomes(finished / "outcomes.json")[EpisodeSet("phantom", "sft_rl", "sampled")]
     assert score is not None
     assert score.tokens_mean == pytest.approx(summarise(episodes)["tokens_mean"])
     assert list(outcomes.correct) == [correct(episode) for episode in episodes]

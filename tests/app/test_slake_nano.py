@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from medvista.app.build import Parts
 from medvista.app.commands.run import main
 from medvista.app.config.command_line import load_config
 from medvista.app.config.schema import ExperimentConfig
+from medvista.app.questions import Questions
 from medvista.data.expert import ScriptedExpert
 from medvista.data.trajectories import read_trajectories
 from medvista.envs import MedicalVQAEnv
@@ -56,7 +56,7 @@ def config(data_root: Path) -> ExperimentConfig:
 
 @pytest.fixture(scope="module")
 def train(config: ExperimentConfig) -> list[VQASample]:
-    return Parts(config).train
+    return Questions(config).train
 
 
 @pytest.fixture(scope="module")
@@ -108,8 +108,8 @@ def test_baselines_that_see_nothing_stand_beside_the_policies_on_the_same_questi
 
 
 def test_the_lookup_arm_scores_what_the_baseline_itself_predicts(run: Path, results: Results, data_root: Path) -> None:
-    parts = Parts(load_config([*TINY, f"data.root={data_root}"]))
-    predicted = QuestionLookup.fit(parts.train).predict(parts.test["slake"])
+    questions = Questions(load_config([*TINY, f"data.root={data_root}"]))
+    predicted = QuestionLookup.fit(questions.train).predict(questions.test["slake"])
     episodes = list(read_trajectories(run / "trajectories" / "test" / "slake-lookup-greedy.jsonl"))
     assert [episode.answer for episode in episodes] == predicted
     score = results.score("lookup", "slake", "greedy")

@@ -49,7 +49,7 @@ def test_each_benchmark_is_logged_with_the_rates_of_its_greedy_episodes(
     make_trainer: MakeTrainer,
 ) -> None:
     data = make_data(questions, make_collector, held_out)
-    data.validation_batch_size = 5  # several batches a benchmark
+    data.validation_batch_size = 5  # several batches per benchmark
     trainer = make_trainer(callbacks=[BenchmarkValidation()], limit_val_batches=1.0)
     trainer.validate(make_module(schooled), datamodule=data, verbose=False)
     for benchmark, samples in held_out.items():

@@ -9,8 +9,8 @@ from typing import Any
 
 import pytest
 
-from medvista.data.benchmarks import READERS, SPLITS, has_split, read_benchmark
-from medvista.data.sources import SOURCES
+from medvista.data.benchmarks import has_split, read_benchmark
+from medvista.data.registry import BENCHMARKS, SPLITS
 from medvista.errors import UserError
 from medvista.functional.text import exact_match
 from medvista.imaging import open_image
@@ -31,8 +31,8 @@ def content(samples: list[VQASample]) -> set[tuple[Any, ...]]:
     return {(s.split, s.question.lower(), s.answers[0].lower(), s.answer_type) for s in samples}
 
 
-def test_every_benchmark_has_a_fixture_and_a_source() -> None:
-    assert {name for names, _ in MADE["FORMS"].values() for name in names} == READERS.keys() == SOURCES.keys()
+def test_every_benchmark_has_a_fixture() -> None:
+    assert {name for names, _ in MADE["FORMS"].values() for name in names} == BENCHMARKS.keys()
 
 
 @pytest.mark.parametrize("form", MADE["FORMS"])
@@ -49,7 +49,7 @@ def test_every_sample_can_be_shown_and_its_gold_answer_is_right(benchmark_forms:
 
 
 def test_a_split_that_does_not_exist_is_told_from_one_that_is_missing(tmp_path: Path) -> None:
-    lacking = {(name, split) for name in READERS for split in SPLITS if not has_split(name, split)}
+    lacking = {(name, split) for name in BENCHMARKS for split in SPLITS if not has_split(name, split)}
     assert lacking == {
         ("mmmu_med", "train"),
         ("mmmu_pro_med", "train"),
@@ -210,7 +210,7 @@ def test_a_question_with_several_images_shows_all_of_them(
     assert [region.image for region in info["tool_result"].regions] == [1]
 
 
-@pytest.mark.parametrize("name", sorted(READERS))
+@pytest.mark.parametrize("name", sorted(BENCHMARKS))
 def test_what_is_not_there_is_described_in_one_sentence(tmp_path: Path, name: str) -> None:
     with pytest.raises(UserError, match="MEDVISTA_DATA") as error:
         read_benchmark(name, tmp_path, "test")

@@ -13,7 +13,7 @@ import pytest
 from medvista.data.archives import unpack_zip
 from medvista.data.hub_download import unpack
 from medvista.data.parquet_rows import unpack_parquet
-from medvista.data.sources import HubSource
+from medvista.data.registry import HubSource
 from medvista.errors import UserError
 
 MADE = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "benchmark_forms.py"))

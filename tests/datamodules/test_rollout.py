@@ -43,7 +43,7 @@ class Watch(lightning.Callback):
 
     @property
     def played(self) -> list[list[tuple[str, int, tuple[int, ...]]]]:
-        """Question, seed and tokens of each episode, a list an update."""
+        """Question, seed and tokens of each episode, one list per update."""
         return [[(t.sample.id, t.seed, t.stream.token_ids) for t in batch.trajectories] for batch in self.batches]
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from medvista.data.trajectories import read_trajectories
+from medvista.errors import UserError
 from medvista.evaluation.playing.episode_log import EpisodeLog
 from medvista.evaluation.playing.evaluator import play_questions
 from medvista.evaluation.playing.shard import Shard
@@ -55,6 +56,14 @@ def test_every_question_is_played_once_in_order_with_its_index_as_seed(
     assert answers(tmp_path) == whole(questions)
     assert play() == [], "what is finished is not played again"
     assert sorted(path.name for path in tmp_path.iterdir()) == ["images", "test.jsonl"]
+
+
+def test_two_questions_with_one_id_are_refused_before_any_is_played(
+    play: Callable[..., list[str]], questions: Sequence[VQASample], tmp_path: Path
+) -> None:
+    with pytest.raises(UserError, match=f"2 questions of {questions[0].benchmark} have the id '{questions[1].id}'"):
+        play([*questions, questions[1]])
+    assert not (tmp_path / "test.jsonl").exists()
 
 
 def test_after_an_interruption_only_what_was_not_finished_is_played(

@@ -69,3 +69,36 @@ def write_series(write_dicom: Callable[..., Path]) -> Callable[..., Path]:
         return path.parent
 
     return write
+
+
+@pytest.fixture
+def re_encode() -> Callable[..., Path]:
+    """Writes an uncompressed DICOM file again in another encoding, beside it and as a data set alone where asked."""
+    from pydicom import Dataset, dcmread, dcmwrite
+    from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
+
+    def swap(dataset: Dataset) -> None:
+        for element in dataset:
+            if element.VR == "SQ":
+                for item in element.value:
+                    swap(item)
+            elif element.VR in ("OW", "OB") and len(element.value) > 2:
+                element.value = np.frombuffer(element.value, "<u2").astype(">u2").tobytes()
+                element.VR = "OW"
+
+    def write(path: Path, syntax: str, bare: bool = False) -> Path:
+        dataset = dcmread(path)
+        implicit, little = syntax == ImplicitVRLittleEndian, syntax != ExplicitVRBigEndian
+        if not little:
+            swap(dataset)
+        written = path.with_name(f"{path.stem}-again.dcm")
+        alone = Dataset({element.tag: element for element in dataset})
+        with written.open("wb") as file:
+            if not bare:
+                alone.file_meta = dataset.file_meta
+                alone.file_meta.TransferSyntaxUID = syntax
+                alone.preamble = b"\0" * 128
+            dcmwrite(file, alone, implicit_vr=implicit, little_endian=little, force_encoding=True)
+        return written
+
+    return write

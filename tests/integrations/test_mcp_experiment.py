@@ -7,20 +7,22 @@ import pytest
 
 pytest.importorskip("mcp")
 
-from medvista.app.build import Parts
 from medvista.app.config.composition import compose
 from medvista.app.config.schema import ExperimentConfig
+from medvista.app.players import Players
+from medvista.app.questions import Questions
 from medvista.errors import UserError
 
 ODD_SERVER = Path(__file__).with_name("odd_server.py")
 
 
-def parts(*overrides):
-    return Parts(compose(ExperimentConfig, ["experiment=smoke", *overrides]))
+def players(*overrides):
+    config = compose(ExperimentConfig, ["experiment=smoke", *overrides])
+    return Players(config, Questions(config))
 
 
 def test_tools_of_a_named_server_join_those_of_the_experiment():
-    made = parts(
+    made = players(
         f"env.mcp_servers.odd.command={sys.executable}",
         f"env.mcp_servers.odd.args=[{ODD_SERVER}]",
         "env.mcp_servers.odd.tools=[invert,add]",
@@ -35,4 +37,4 @@ def test_tools_of_a_named_server_join_those_of_the_experiment():
 
 def test_a_server_that_cannot_be_started_is_said_before_anything_is_spent():
     with pytest.raises(UserError, match="the server 'odd' cannot be started"):
-        parts("env.mcp_servers.odd.command=no-such-program").toolbox("tools")
+        players("env.mcp_servers.odd.command=no-such-program").toolbox("tools")

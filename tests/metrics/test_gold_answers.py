@@ -13,8 +13,8 @@ import pytest
 
 from medvista.data.benchmarks import read_benchmark
 from medvista.errors import UserError
+from medvista.evaluation.numbers.benchmark_scoring import benchmark_scoring
 from medvista.functional.options import answer_options, option_letter
-from medvista.metrics import scoring_for
 from medvista.types import Split, VQASample
 
 FORMS = runpy.run_path(str(Path(__file__).parents[1] / "fixtures" / "benchmark_forms.py"))["FORMS"]
@@ -65,7 +65,7 @@ def test_gold_answers_score_1_on_every_benchmark_and_form(
     names, root = benchmark_forms[form]
     for name in names:
         samples = readable(name, root)
-        means = scoring_for(name).means(gold(samples, by=by), samples)
+        means = benchmark_scoring(name).means(gold(samples, by=by), samples)
         strict = {
             "accuracy",
             "closed_accuracy",
@@ -91,14 +91,14 @@ def test_gold_answers_of_other_questions_score_no_more_than_they_coincide(
         samples = readable(name, root)
         for shift in range(1, len(samples)):
             said = gold(samples[shift:] + samples[:shift], by=by)
-            accuracy = scoring_for(name).means(said, samples)["accuracy"]
+            accuracy = benchmark_scoring(name).means(said, samples)["accuracy"]
             assert accuracy <= collision_rate(said, samples, by=by) + 1e-9
 
 
 def test_the_collisions_of_a_fixture_by_hand(benchmark_forms: dict[str, tuple[tuple[str, ...], Path]]) -> None:
     samples = read_benchmark("path_vqa", benchmark_forms["path_vqa official"][1], "validation")
     assert [sample.answers[0] for sample in samples] == ["yes", "neutrophils"]
-    assert scoring_for("path_vqa").means(["neutrophils", "yes"], samples)["accuracy"] == 0.0
+    assert benchmark_scoring("path_vqa").means(["neutrophils", "yes"], samples)["accuracy"] == 0.0
 
 
 @pytest.mark.data
@@ -108,6 +108,6 @@ def test_on_official_files_gold_answers_score_1_and_those_of_other_questions_coi
 ) -> None:
     samples = readable(name, data_root)
     for by in ("letter", "text"):
-        assert scoring_for(name).means(gold(samples, by=by), samples)["accuracy"] == 1.0
+        assert benchmark_scoring(name).means(gold(samples, by=by), samples)["accuracy"] == 1.0
         said = gold(samples[1:] + samples[:1], by=by)
-        assert scoring_for(name).means(said, samples)["accuracy"] <= collision_rate(said, samples, by=by) + 1e-9
+        assert benchmark_scoring(name).means(said, samples)["accuracy"] <= collision_rate(said, samples, by=by) + 1e-9

@@ -5,8 +5,9 @@ import math
 import numpy as np
 import pytest
 
-from medvista.data.benchmarks import READERS
+from medvista.data.registry import BENCHMARKS
 from medvista.errors import UserError
+from medvista.evaluation.numbers.benchmark_scoring import benchmark_scoring
 from medvista.metrics import SCORINGS, BenchmarkScores, Measure, scoring_for
 from medvista.metrics.measures import ACCURACY, each
 from medvista.types import VQASample
@@ -31,9 +32,9 @@ CLOSED, OPEN, CHOICE = question("yes", "closed"), question("left lower lobe"), q
 
 
 def test_every_benchmark_that_can_be_read_has_a_scoring_with_exact_match_as_its_headline() -> None:
-    assert SCORINGS.keys() == READERS.keys()
-    for name in READERS:
-        scoring = scoring_for(name)
+    assert SCORINGS.keys() == {benchmark.scoring for benchmark in BENCHMARKS.values()}
+    for name in BENCHMARKS:
+        scoring = benchmark_scoring(name)
         assert (scoring.benchmark, scoring.headline) == (name, "accuracy")
         assert "arXiv" in scoring.source or "doi" in scoring.source
         assert all(measure.source and measure.meaning for measure in scoring.measures)

@@ -12,9 +12,11 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
+from medvista.functional.objectives import group_advantages
 from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import SamplingParams, ScriptedPolicy, VLMPolicy
 from medvista.rollout import ExperienceBatch, RolloutCollector
+from medvista.settings import AdvantageScale
 from medvista.types import TrajectoryGroup, VQASample
 
 MakeTrainer = Callable[..., lightning.Trainer]
@@ -34,18 +36,24 @@ def experience(
     episodes = make_collector(schooled, script).collect(samples, SamplingParams(), seeds=range(4))
     groups = [TrajectoryGroup(trajectories=episodes[:2]), TrajectoryGroup(trajectories=episodes[2:])]
     batch = ExperienceBatch.from_groups(groups)
+    batch.advantages = group_advantages(batch.rewards_PG).flatten()  # as an update does before its first step
     with torch.no_grad():
         batch.old_log_probs, _ = batch.log_probs(schooled)
     return batch
 
 
 def update(
-    policy: VLMPolicy, batch: ExperienceBatch, make_trainer: MakeTrainer, updates: int = 1, **config: Any
+    policy: VLMPolicy,
+    batch: ExperienceBatch,
+    make_trainer: MakeTrainer,
+    updates: int = 1,
+    advantage_scale: AdvantageScale = "std",
+    **config: Any,
 ) -> tuple[VLMPolicy, lightning.Trainer]:
     settings = GRPOConfig(**config)
     steps = updates * settings.minibatches * settings.inner_epochs
     optimiser = OptimiserConfig(learning_rate=1e-3, warmup_steps=0)
-    module = GRPOModule(copy.deepcopy(policy), settings, optimiser, total_steps=steps)
+    module = GRPOModule(copy.deepcopy(policy), settings, optimiser, total_steps=steps, advantage_scale=advantage_scale)
     trainer = make_trainer(max_steps=steps)
     trainer.fit(module, train_dataloaders=DataLoader([batch] * updates, batch_size=None))  # type: ignore[arg-type]
     return module.policy, trainer
@@ -67,7 +75,21 @@ def test_one_update_makes_the_better_sibling_likelier_and_the_worse_less_so(
     assert (change[[1, 3]] < 0).all()
 
 
-def test_an_update_takes_an_optimiser_step_a_minibatch_and_inner_epoch(
+@pytest.mark.parametrize(("scale", "expected"), [("std", [1, -1, 1, -1]), ("none", [0.5, -0.5, 2, -2])])
+def test_advantages_are_over_the_siblings_even_where_minibatches_part_them(
+    schooled: VLMPolicy,
+    experience: ExperienceBatch,
+    make_trainer: MakeTrainer,
+    scale: AdvantageScale,
+    expected: list[float],
+) -> None:
+    batch = replace(experience, rewards=torch.tensor([1.0, 0.0, 4.0, 0.0]), advantages=None)
+    update(schooled, batch, make_trainer, advantage_scale=scale, minibatches=4)
+    assert batch.advantages is not None
+    assert batch.advantages.tolist() == pytest.approx(expected, abs=1e-4)
+
+
+def test_an_update_takes_an_optimiser_step_per_minibatch_and_inner_epoch(
     schooled: VLMPolicy, experience: ExperienceBatch, make_trainer: MakeTrainer
 ) -> None:
     _, trainer = update(schooled, experience, make_trainer, minibatches=2, inner_epochs=3)

@@ -7,6 +7,7 @@ from dataclasses import replace
 import pytest
 import torch
 
+from medvista.functional.objectives import group_advantages
 from medvista.rollout import ExperienceBatch, TokenBatch
 from medvista.types import (
     Completion,
@@ -42,7 +43,9 @@ def experience(sample: VQASample, rewards: list[list[float]]) -> ExperienceBatch
             for g, reward in enumerate(row)
         ]
         groups.append(TrajectoryGroup(trajectories=siblings))
-    return ExperienceBatch.from_groups(groups, scale="none", stats={"seconds": 1.0})
+    batch = ExperienceBatch.from_groups(groups, stats={"seconds": 1.0})
+    batch.advantages = group_advantages(batch.rewards_PG, "none").flatten()
+    return batch
 
 
 def test_streams_are_padded_on_the_right() -> None:
@@ -58,6 +61,8 @@ def test_streams_are_padded_on_the_right() -> None:
 def test_groups_are_flattened_prompt_by_prompt_with_their_advantages(questions: list[VQASample]) -> None:
     batch = experience(questions[0], [[1.0, 0.0], [0.0, 4.0]])
     assert batch.rewards.tolist() == [1.0, 0.0, 0.0, 4.0]
+    assert batch.groups.tolist() == [0, 0, 1, 1]
+    assert batch.rewards_PG.tolist() == [[1.0, 0.0], [0.0, 4.0]]
     assert batch.advantages.tolist() == [0.5, -0.5, -2.0, 2.0]
     assert batch.token_ids[2].tolist() == [1, 1, 100, 101, 0]
     assert batch.old_log_probs[2].tolist() == [0.0, 0.0, -100.0, -101.0, 0.0]
@@ -73,6 +78,14 @@ def test_selected_rows_keep_everything_that_belongs_to_them_and_lose_the_padding
     assert chosen.reference_log_probs.tolist() == [[0.0, 0.0, -200.0, -202.0], [0.0, 0.0, 0.0, 0.0]]
     assert chosen.advantages.tolist() == [-2.0, 0.5]
     assert chosen.trajectories == (batch.trajectories[2], batch.trajectories[0])
+
+
+def test_rewards_are_by_group_only_where_siblings_stand_side_by_side(questions: list[VQASample]) -> None:
+    batch = experience(questions[0], [[1.0, 0.0], [0.0, 4.0], [2.0, 3.0]])
+    assert batch.select([4, 5, 0, 1]).rewards_PG.tolist() == [[2.0, 3.0], [1.0, 0.0]]
+    for torn in ([0, 2, 1, 3], [0, 1, 2]):
+        with pytest.raises(ValueError, match="no whole groups side by side"):
+            _ = batch.select(torn).rewards_PG
 
 
 def test_minibatches_hold_every_row_once(questions: list[VQASample]) -> None:

@@ -10,8 +10,7 @@ import pytest
 
 from medvista.envs import MedicalVQAEnv
 from medvista.parsing import format_action
-from medvista.policies import ChatRenderer, SamplingParams, ScriptedPolicy, VLMPolicy
-from medvista.policies.engine import GenerationRequest
+from medvista.policies import ChatRenderer, GenerationRequest, SamplingParams, ScriptedPolicy, VLMPolicy
 from medvista.rollout import RolloutCollector
 from medvista.tools import Tool, Toolbox
 from medvista.types import Completion, FinalAnswer, ToolCall, ToolResult, Trajectory, VQASample

@@ -11,8 +11,8 @@ from medvista.errors import UserError
 from medvista.imaging import box_to_source, crop, to_display
 from medvista.settings import GroundConfig
 from medvista.tools import Toolbox, find_tool
-from medvista.tools.batching import BatchedTool, LoadedTool, ToolRequest
 from medvista.tools.builtin.ground import build_ground
+from medvista.tools.capabilities import BatchedTool, LoadedTool, ToolRequest
 from medvista.tools.detectors import load_detector
 from medvista.tools.schema import ArgumentError
 from medvista.types import MedicalImage, ToolCall

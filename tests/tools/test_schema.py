@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from medvista.tools import Bounds, tool
-from medvista.tools.schema import ArgumentError, Items, arguments_schema, type_schema, validate_arguments
+from medvista.tools.argument_check import validate_arguments
+from medvista.tools.schema import ArgumentError, Items, arguments_schema, type_schema
 from medvista.types import ToolResult
 
 

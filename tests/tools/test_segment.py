@@ -11,8 +11,8 @@ from medvista.errors import UserError
 from medvista.imaging import crop, to_display
 from medvista.settings import SegmentConfig
 from medvista.tools import Toolbox, find_tool
-from medvista.tools.batching import BatchedTool, LoadedTool, ToolRequest
 from medvista.tools.builtin.segment import build_segment
+from medvista.tools.capabilities import BatchedTool, LoadedTool, ToolRequest
 from medvista.tools.options import read_options
 from medvista.tools.schema import ArgumentError
 from medvista.tools.segmenters import Prompt, load_segmenter

@@ -27,7 +27,7 @@ from transformers import (
     SamModel,
 )
 
-SIDE = 64  # pixels a side of what every tiny segmenter reads
+SIDE = 64  # pixels per side of what every tiny segmenter reads
 
 _DECODER = {
     "hidden_size": 16,

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from medvista.data.benchmark_check import Check, check_benchmark
-from medvista.data.benchmarks import READERS, check_name, is_own
+from medvista.data.benchmarks import check_name, is_own
 from medvista.data.hub_download import fetch, is_placed, unpack
 from medvista.data.leakage import measure_leakage
-from medvista.data.sources import SOURCES
+from medvista.data.registry import BENCHMARKS
 from medvista.errors import UserError
 
 _USAGE = f"""\
@@ -23,7 +23,7 @@ Fetches a benchmark from the Hugging Face hub where it is not there yet, unpacks
 with what was published, and prints, last, one line of JSON: {{NAME: {{questions, images, train_test_image_overlap}}}}.
 Without a network, it says what to place where. A NAME may also be the YAML file of a question set of your own.
 
-names: {", ".join(READERS)}
+names: {", ".join(BENCHMARKS)}
 
   --check     only checks what is there: fetches nothing, writes nothing
   --leakage   also compares every test set with every training set by perceptual hashes (docs/benchmarks.md)
@@ -57,7 +57,7 @@ def parse(arguments: Sequence[str]) -> Request:
             f"unknown argument {unknown[0]!r}: --check, --leakage, data.root=... and revision=... are known"
         )
     if not names:
-        raise UserError(f"name at least one benchmark: {', '.join(READERS)}")
+        raise UserError(f"name at least one benchmark: {', '.join(BENCHMARKS)}")
     for name in names:
         if not is_own(name):
             check_name(name)
@@ -78,7 +78,7 @@ def prepare(name: str, request: Request) -> Check:
     """
     if request.only_check or is_own(name):
         return check_benchmark(name, request.root)
-    root, hub = _writable_root(request.root), SOURCES[name].hub
+    root, hub = _writable_root(request.root), BENCHMARKS[name].hub
     try:
         return check_benchmark(name, root)
     except UserError as missing:
@@ -89,7 +89,7 @@ def prepare(name: str, request: Request) -> Check:
         try:
             fetch(hub, root, request.revision)
         except UserError as error:
-            raise UserError(f"{error}; without the hub, place {SOURCES[name].place} below {root}") from None
+            raise UserError(f"{error}; without the hub, place {BENCHMARKS[name].place} below {root}") from None
     unpack(hub, root)
     return check_benchmark(name, root)
 

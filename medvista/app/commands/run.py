@@ -6,13 +6,17 @@ import sys
 from collections.abc import Sequence
 
 from medvista.app.config import command_line
+from medvista.app.config.checks import check_writable
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.run_folder import check
+from medvista.app.terminal import say
 
 
 def run(config: ExperimentConfig) -> None:
     """Run an experiment; everything it leaves behind is under ``config.output_dir``."""
     check(config)
+    check_writable(config)
+    say(f"{config.experiment} into {config.output_dir}: loading")
     # Imported here, since torch takes seconds that --help and a misspelt key should not cost.
     if config.task == "evaluate":
         from medvista.app.evaluate_policy import run_evaluation

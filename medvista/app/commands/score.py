@@ -14,6 +14,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from medvista.data.atomic import replacing
 from medvista.errors import UserError
+from medvista.evaluation.playing.episode_set import EpisodeSet
 from medvista.settings import EndpointConfig
 
 if TYPE_CHECKING:  # loads torch, which --help and a misspelt key should not cost
@@ -50,9 +51,6 @@ class ScoreConfig:
     resamples: int = 2000
 
 
-Key = tuple[str, str, str]  # benchmark, arm, mode
-
-
 def parse(arguments: Sequence[str]) -> tuple[list[Path], ScoreConfig]:
     """The runs and the configuration behind command-line arguments.
 
@@ -75,43 +73,44 @@ def parse(arguments: Sequence[str]) -> tuple[list[Path], ScoreConfig]:
     return runs, config
 
 
-def episode_files(runs: Sequence[Path]) -> dict[Key, list[Path]]:
+def episode_files(runs: Sequence[Path]) -> dict[EpisodeSet, list[Path]]:
     """The files of test episodes by what they hold, one a run; counterfactual replays are left out.
 
     Raises:
         UserError: a run has none.
     """
-    found: dict[Key, list[Path]] = {}
+    found: dict[EpisodeSet, list[Path]] = {}
     for run in runs:
         paths = sorted((run / "trajectories" / "test").glob("*-*-*.jsonl"))
         if not paths:
             raise UserError(f"{run} has no test episodes: give the folder of a finished run")
         for path in paths:
-            benchmark, arm, mode = path.stem.rsplit("-", 2)
-            if "." not in arm:
-                found.setdefault((benchmark, arm, mode), []).append(path)
+            played = EpisodeSet.of_file(path.name)
+            if played is not None and not played.change:
+                found.setdefault(played, []).append(path)
     return found
 
 
-def score(runs: Sequence[Path], config: ScoreConfig) -> dict[Key, dict[str, object]]:
+def score(runs: Sequence[Path], config: ScoreConfig) -> dict[EpisodeSet, dict[str, object]]:
     """Every measure of every arm, as ``{"n", "mean", "ci95"}``, printed as they come."""
     files = episode_files(runs)
     from medvista.data.trajectories import read_trajectories  # after the check: what follows loads torch for seconds
     from medvista.evaluation.numbers.benchmark_measures import measured, measured_at_k
-    from medvista.metrics import scoring_for
+    from medvista.evaluation.numbers.benchmark_scoring import benchmark_scoring
 
     extra = _judges(config, config.judge_cache or runs[0] / "judge_cache")
-    scores: dict[Key, dict[str, object]] = {}
-    for (benchmark, arm, mode), paths in files.items():
+    scores: dict[EpisodeSet, dict[str, object]] = {}
+    for key, paths in files.items():
+        benchmark, arm, mode, _ = key
         played = [list(read_trajectories(path, pixels=False)) for path in paths]
         asked = [{episode.sample.id for episode in run} for run in played]
         if any(questions != asked[0] for questions in asked):
             raise UserError(f"these runs asked {arm} different questions of {benchmark}: score them one by one")
         episodes = [episode for run in played for episode in run]
-        found = measured(episodes, scoring_for(benchmark).with_measures(*extra), config.resamples)
+        found = measured(episodes, benchmark_scoring(benchmark).with_measures(*extra), config.resamples)
         if len(paths) > 1:
             found |= measured_at_k(episodes, [*(2**i for i in range(8)), len(paths)], config.resamples)
-        scores[benchmark, arm, mode] = {name: asdict(value) for name, value in found.items()}
+        scores[key] = {name: asdict(value) for name, value in found.items()}
         print(f"{benchmark}, {arm}, {mode}")
         for name, value in found.items():
             low, high = value.ci95
@@ -144,10 +143,10 @@ def _judges(config: ScoreConfig, cache: Path) -> list[Measure]:
     return found
 
 
-def write(path: Path, runs: Sequence[Path], scores: Mapping[Key, Mapping[str, object]]) -> None:
+def write(path: Path, runs: Sequence[Path], scores: Mapping[EpisodeSet, Mapping[str, object]]) -> None:
     """``{"runs": [...], "arms": {arm: {benchmark: {mode: {measure: {"n", "mean", "ci95"}}}}}}``."""
     arms: dict[str, dict[str, dict[str, object]]] = {}
-    for (benchmark, arm, mode), measures in scores.items():
+    for (benchmark, arm, mode, _), measures in scores.items():
         arms.setdefault(arm, {}).setdefault(benchmark, {})[mode] = measures
     with replacing(path) as file:
         file.write(json.dumps({"runs": [str(run) for run in runs], "arms": arms}, indent=2).encode() + b"\n")

@@ -8,31 +8,13 @@ from collections.abc import Callable, Sequence
 from difflib import get_close_matches
 from typing import Any
 
-from medvista.app.config.composition import DEFAULT_EXPERIMENT, compose, list_experiments, to_yaml
-from medvista.app.config.keys import Key, iter_keys
+from medvista.app.config.composition import compose, list_experiments, to_yaml
+from medvista.app.config.help_pages import help_page
+from medvista.app.config.json_schema import schema_text
 from medvista.app.config.schema import ExperimentConfig
 from medvista.errors import UserError
 
-_FLAGS = ("--help", "--list", "--print-config")
-_WIDEST = 40  # characters of a key and its default that its explanation stands beside
-
-_USAGE = f"""\
-usage: python -m experiments.run [experiment=NAME] [key=value ...] [--print-config] [--list] [--help]
-
-An experiment is a YAML file in experiments/conf, or one of your own, over the typed schema of
-medvista/app/config/schema.py. Without experiment=, `{DEFAULT_EXPERIMENT}` runs.
-
-examples:
-  python -m experiments.run                                   the main job
-  python -m experiments.run seed=1 output_dir=runs/second     any key of the schema, as key=value
-  python -m experiments.run experiment=my.yaml                your own file (`extends: {DEFAULT_EXPERIMENT}` inherits)
-  python -m experiments.run resume=true                       go on where an interrupted run stopped
-
-flags:
-  --list           the shipped experiments, one line each
-  --print-config   every key with the value it would have, as YAML; runs nothing
-  --help           this page
-"""
+_FLAGS = ("--help", "--list", "--print-config", "--json-schema")
 
 
 def load_config(argv: Sequence[str]) -> ExperimentConfig:
@@ -69,11 +51,13 @@ def _dispatch(run: Callable[[ExperimentConfig], Any], arguments: Sequence[str]) 
     flags = {_checked_flag(argument) for argument in arguments if argument.startswith("-")}
     overrides = [argument for argument in arguments if not argument.startswith("-")]
     if "--help" in flags:
-        print(help_text())
+        print(help_page(overrides))
     elif "--list" in flags:
         print(list_text())
     elif "--print-config" in flags:
         print(to_yaml(load_config(overrides)), end="")
+    elif "--json-schema" in flags:
+        print(schema_text())
     else:
         run(load_config(overrides))
 
@@ -95,25 +79,3 @@ def list_text() -> str:
     experiments = list_experiments()
     width = max(map(len, experiments), default=0)
     return "\n".join(f"{name:<{width}}  {description}".rstrip() for name, description in experiments.items())
-
-
-def help_text() -> str:
-    """Usage, examples, and the keys that the schema documents, with their defaults."""
-    rows = [(_assignment(key), key.help) for key in iter_keys(ExperimentConfig) if key.help and not key.is_section]
-    width = max(len(assignment) for assignment, _ in rows if len(assignment) <= _WIDEST)
-    # A long default has a line of its own, or it would push every explanation off the screen.
-    long = f"\n  {'':<{width}}  "
-    lines = [
-        f"  {assignment}{long}{text}" if len(assignment) > width else f"  {assignment:<{width}}  {text}"
-        for assignment, text in rows
-    ]
-    return "\n".join([_USAGE, "main keys, with their defaults (all of them: --print-config):", *lines])
-
-
-def _assignment(key: Key) -> str:
-    default = key.default
-    if isinstance(default, bool) or default is None:
-        return f"{key.name}={'null' if default is None else str(default).lower()}"
-    if isinstance(default, (list, tuple)):
-        return f"{key.name}=[{','.join(map(str, default))}]"
-    return f"{key.name}={default}"

@@ -11,11 +11,14 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
-from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf
+from omegaconf import DictConfig, MissingMandatoryValue, OmegaConf, read_write
 from omegaconf.errors import OmegaConfBaseException
 
-from medvista.app.config.keys import check_keys, first_leaf, iter_keys, nearest, type_in_words
+from medvista.app.config.keys import iter_keys, type_in_words
+from medvista.app.config.layer_checks import check_layer, first_leaf, mapping_paths
+from medvista.app.config.suggestions import nearest
 from medvista.errors import UserError
+from medvista.schema_field import explanation_of
 
 # The shipped experiments: package data, which in a clone is a link to experiments/conf. A checkout without links, as on
 # some Windows machines, finds them there.
@@ -23,7 +26,18 @@ _PACKAGED, _CLONED = Path(__file__).parents[1] / "conf", Path(__file__).parents[
 CONF_DIR = _PACKAGED if _PACKAGED.is_dir() else _CLONED
 DEFAULT_EXPERIMENT = "nano"
 
+_TYPED = "on the command line"
+
 Config = TypeVar("Config")
+
+
+@dataclasses.dataclass(frozen=True, slots=True)
+class _Layer:
+    """Settings from one place."""
+
+    settings: dict[str, Any]  # nested
+    where: str  # "on the command line", "in my.yaml"
+    key: str = ""  # the one key it sets, where it is an override
 
 
 def list_experiments(conf_dir: Path = CONF_DIR) -> dict[str, str]:
@@ -48,10 +62,10 @@ def compose(schema: type[Config], overrides: Sequence[str], conf_dir: Path = CON
     given = [split_override(override, conf_dir) for override in overrides]
     experiment = dict(given).get("experiment", DEFAULT_EXPERIMENT)
     path = find_experiment(experiment, conf_dir)
-    layers = [(_without(layer, "extends"), f"in {file}") for layer, file in _read_chain(path, conf_dir)]
-    name = layers[-1][0].get("experiment", path.stem)  # a run's own config.yaml remembers what it was called
-    layers += [(_nested(key, text), "on the command line") for key, text in given if key != "experiment"]
-    return _merge(schema, [*layers, ({"experiment": name}, "on the command line")])
+    layers = [_Layer(_without(layer, "extends"), f"in {file}") for layer, file in read_chain(path, conf_dir)]
+    name = layers[-1].settings.get("experiment", path.stem)  # a run's own config.yaml remembers what it was called
+    layers += [_Layer(_nested(key, text), _TYPED, key) for key, text in given if key != "experiment"]
+    return _merge(schema, [*layers, _Layer({"experiment": name}, _TYPED)])
 
 
 def split_override(override: str, conf_dir: Path = CONF_DIR) -> tuple[str, str]:
@@ -88,7 +102,10 @@ def find_experiment(experiment: str, conf_dir: Path = CONF_DIR) -> Path:
 
 
 def to_yaml(config: Any) -> str:
-    """A composed experiment as YAML that `experiment=<that file>` reads back to the same experiment."""
+    """A composed experiment as YAML that `experiment=<that file>` reads back to the same experiment.
+
+    What only one command was told, such as ``resume=true``, is left out: repeating a run is no resuming of it.
+    """
     return OmegaConf.to_yaml(OmegaConf.create(_plain(config)))
 
 
@@ -108,9 +125,10 @@ def config_hash(config: Any) -> str:
 
 
 def _plain(value: Any) -> Any:
-    """Dataclasses, paths and enums as what YAML and JSON can hold."""
+    """Dataclasses, paths and enums as what YAML and JSON can hold, without what belongs to one command."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        kept = [field.name for field in dataclasses.fields(value) if not explanation_of(field).invocation]
+        return {name: _plain(getattr(value, name)) for name in kept}
     if isinstance(value, Mapping):
         return {_plain(key): _plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -124,7 +142,7 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"a {type(value).__name__} cannot stand in a configuration: {value!r}")
 
 
-def _read_chain(path: Path, conf_dir: Path) -> list[tuple[dict[str, Any], Path]]:
+def read_chain(path: Path, conf_dir: Path = CONF_DIR) -> list[tuple[dict[str, Any], Path]]:
     """The file and what it extends, the farthest ancestor first."""
     chain: list[tuple[dict[str, Any], Path]] = []
     seen: list[Path] = []
@@ -175,16 +193,30 @@ def _nested(key: str, text: str) -> dict[str, Any]:
     return {str(name): value for name, value in container.items()}
 
 
-def _merge(schema: type[Config], layers: list[tuple[dict[str, Any], str]]) -> Config:
+def _merge(schema: type[Config], layers: list[_Layer]) -> Config:
     merged = OmegaConf.structured(schema)
     OmegaConf.set_readonly(merged, False)
-    for layer, where in layers:
-        check_keys(schema, layer, where)
+    for layer in layers:
+        check_layer(schema, layer.settings, layer.where)
+        for path in mapping_paths(schema, layer.settings):
+            if not layer.key.startswith(".".join((*path, ""))):  # rl.reward.format=0.2 sets one entry, rl.reward={} all
+                _empty(merged, path)
         try:
-            merged = OmegaConf.merge(merged, layer)
+            merged = OmegaConf.merge(merged, layer.settings)
         except OmegaConfBaseException as error:
-            raise _wrong_value(schema, layer, error, where) from None
+            raise _wrong_value(schema, layer.settings, error, layer.where) from None
     return _to_object(schema, merged)
+
+
+def _empty(merged: DictConfig, path: Sequence[str]) -> None:
+    """Forgets the entries of a mapping, since OmegaConf would merge those of the next layer into them."""
+    node: Any = merged
+    for part in path[:-1]:
+        node = node.get(part)
+        if node is None:
+            return
+    with read_write(node):
+        node[path[-1]] = {}
 
 
 def _to_object(schema: type[Config], merged: DictConfig) -> Config:

@@ -1,16 +1,15 @@
-"""What a dataclass schema can tell a person: its keys, their types in words, and the key they probably meant."""
+"""What a dataclass schema can tell a person: its keys, their types in words, their defaults and explanations."""
 
 from __future__ import annotations
 
 import dataclasses
 import types
 from collections.abc import Iterator, Mapping
-from difflib import SequenceMatcher
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Union, get_args, get_origin, get_type_hints
 
-from medvista.errors import UserError
+from medvista.schema_field import Explanation, explanation_of
 
 _WORDS: Mapping[Any, str] = {
     bool: "true or false",
@@ -20,20 +19,7 @@ _WORDS: Mapping[Any, str] = {
     Path: "a path",
     type(None): "null",
 }
-
-
-def setting(default: Any, *, help: str) -> Any:
-    """A dataclass field that `--help` lists, with a line of documentation.
-
-    >>> @dataclasses.dataclass
-    ... class Config:
-    ...     seed: int = setting(0, help="seed of everything random")
-    >>> Config().seed
-    0
-    """
-    if isinstance(default, (list, dict)):
-        return dataclasses.field(default_factory=default.copy, metadata={"help": help})
-    return dataclasses.field(default=default, metadata={"help": help})
+NAME = "<name>"  # stands in a key for the names that a person gives: env.mcp_servers.<name>.url
 
 
 @dataclasses.dataclass(frozen=True, slots=True, kw_only=True)
@@ -43,7 +29,13 @@ class Key:
     name: str  # dotted: "data.root"
     annotation: Any
     default: Any  # dataclasses.MISSING when it must be given
-    help: str = ""
+    explanation: Explanation = dataclasses.field(default_factory=Explanation)
+
+    @property
+    def help(self) -> str:
+        """What the key does; a section says it in its docstring."""
+        section = section_type(self.annotation)
+        return self.explanation.help or ((section.__doc__ or "").split("\n")[0] if section else "")
 
     @property
     def is_section(self) -> bool:
@@ -53,7 +45,7 @@ class Key:
 
 def section_type(annotation: Any) -> type | None:
     """The dataclass behind ``Section`` or ``Section | None``; None for anything else."""
-    options = [option for option in _union_members(annotation) if option is not type(None)]
+    options = [option for option in union_members(annotation) if option is not type(None)]
     if len(options) == 1 and dataclasses.is_dataclass(options[0]) and isinstance(options[0], type):
         return options[0]
     return None
@@ -61,83 +53,44 @@ def section_type(annotation: Any) -> type | None:
 
 def item_type(annotation: Any) -> type | None:
     """The dataclass in ``list[Section]`` or ``dict[str, Section]``; None for anything else."""
-    for member in _union_members(annotation):
+    for member in union_members(annotation):
         if get_origin(member) in (list, dict):
             return section_type(get_args(member)[-1])
     return None
 
 
-def iter_keys(schema: type, prefix: str = "") -> Iterator[Key]:
-    """All keys of a schema, sections before what they hold, in the order they are written."""
-    hints = get_type_hints(schema)
-    for field in dataclasses.fields(schema):
-        default = field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
-        name, annotation = prefix + field.name, hints[field.name]
-        yield Key(name=name, annotation=annotation, default=default, help=field.metadata.get("help", ""))
-        if section := section_type(annotation):
-            yield from iter_keys(section, f"{name}.")
+def is_mapping(annotation: Any) -> bool:
+    """Whether the names in it are a person's own, as in ``dict[str, float]``; those of a section are the schema's."""
+    return any((get_origin(member) or member) is dict for member in union_members(annotation))
 
 
-def check_keys(schema: type, settings: Mapping[str, Any], where: str) -> None:
-    """Refuse keys the schema does not have.
+def iter_keys(schema: type, prefix: str = "", defaults: Any = None) -> Iterator[Key]:
+    """All keys of a schema, sections before what they hold, in the order they are written.
 
     Args:
-        schema: the dataclass the settings are for.
-        settings: nested plain mappings, as read from YAML.
-        where: named in the message: ``"on the command line"``, ``"in my.yaml"``.
-
-    Raises:
-        UserError: naming the nearest valid key, or a key of a section that was given a plain value.
+        schema: a dataclass.
+        prefix: what the names begin with.
+        defaults: an instance whose values are the defaults; without it, those of the schema.
     """
-    _check_section(schema, settings, where, "", [key.name for key in iter_keys(schema)])
-
-
-def _check_section(schema: type, settings: Mapping[str, Any], where: str, prefix: str, names: list[str]) -> None:
     hints = get_type_hints(schema)
-    for key, value in settings.items():
-        if key not in hints:
-            unknown = prefix + first_leaf({key: value})
-            raise UserError(f"Unknown key `{unknown}` {where}: did you mean `{nearest(unknown, names)}`?")
-        _check_value(hints[key], value, where, f"{prefix}{key}", names)
+    for field in dataclasses.fields(schema):
+        default = _default(field) if defaults is None else getattr(defaults, field.name)
+        name, annotation = prefix + field.name, hints[field.name]
+        yield Key(name=name, annotation=annotation, default=default, explanation=explanation_of(field))
+        if section := section_type(annotation):
+            yield from iter_keys(section, f"{name}.", default if isinstance(default, section) else None)
 
 
-def _check_value(annotation: Any, value: Any, where: str, name: str, names: list[str]) -> None:
-    section, item = section_type(annotation), item_type(annotation)
-    if section and isinstance(value, Mapping):
-        _check_section(section, value, where, f"{name}.", names)
-    elif section and not (value is None and type(None) in _union_members(annotation)):
-        first = next(iter_keys(section)).name
-        raise UserError(f"`{name}` {where} is a section, not a value: set a key in it, such as `{name}.{first}=...`.")
-    elif item is not None and isinstance(value, (Mapping, list)):
-        children = value.items() if isinstance(value, Mapping) else enumerate(value)
-        for child, inner in children:  # a mapping's own keys are free; what they hold is checked
-            below = [f"{name}.{child}.{key.name}" for key in iter_keys(item)]
-            _check_value(item, inner, where, f"{name}.{child}", below)
-    elif isinstance(value, Mapping) and not _holds_mapping(annotation):
-        raise UserError(f"`{name}` {where} has no keys of its own: it is {type_in_words(annotation)}.")
+def iter_documented(schema: type) -> Iterator[Key]:
+    """All keys of `iter_keys`, and those of sections that a person names, under ``<name>``."""
+    for key in iter_keys(schema):
+        yield key
+        if (item := item_type(key.annotation)) is not None:
+            yield from iter_keys(item, f"{key.name}.{NAME}.")
 
 
-def first_leaf(settings: Mapping[str, Any]) -> str:
-    """The dotted name of the first value in nested mappings.
-
-    >>> first_leaf({"data": {"root": "x"}, "seed": 1})
-    'data.root'
-    """
-    key, value = next(iter(settings.items()))
-    return f"{key}.{first_leaf(value)}" if isinstance(value, Mapping) and value else str(key)
-
-
-def nearest(name: str, names: list[str]) -> str:
-    """The valid key most like a misspelt one; a right last part in the wrong section counts as near.
-
-    >>> nearest("data.rot", ["seed", "data", "data.root"]), nearest("root", ["seed", "data.root"])
-    ('data.root', 'data.root')
-    """
-
-    def likeness(candidate: str) -> float:
-        return _ratio(name, candidate) + _ratio(_last(name), _last(candidate))
-
-    return max(names, key=likeness)
+def _default(field: dataclasses.Field[Any]) -> Any:
+    return field.default_factory() if field.default_factory is not dataclasses.MISSING else field.default
 
 
 def type_in_words(annotation: Any) -> str:
@@ -146,39 +99,51 @@ def type_in_words(annotation: Any) -> str:
     >>> type_in_words(float | None), type_in_words(list[str]), type_in_words(Literal["std", "none"])
     ('a number or null', 'a list such as [text, ...]', "one of 'std', 'none'")
     """
-    members = _union_members(annotation)
+    members = union_members(annotation)
     if len(members) > 1:
         return " or ".join(type_in_words(member) for member in members)
     origin, arguments = get_origin(annotation) or annotation, get_args(annotation)
     if origin is Literal:
-        return "one of " + ", ".join(repr(choice) for choice in arguments)
+        return "one of " + ", ".join(_choice(choice) for choice in arguments)
     if isinstance(origin, type) and issubclass(origin, Enum):
         return "one of " + ", ".join(member.name for member in origin)
     if origin is list or (origin is tuple and arguments[-1:] == (Ellipsis,)):
         return f"a list such as [{_bare(arguments[0])}, ...]" if arguments else "a list"
     if origin is tuple:
         return f"a list [{', '.join(_bare(argument) for argument in arguments)}]"
+    if origin is dict and arguments and type_in_words(arguments[-1]) in _WORDS.values():
+        return f"a mapping such as {{name: {_bare(arguments[-1])}}}"
     if origin is dict or dataclasses.is_dataclass(origin):
         return "a mapping"
     return _WORDS.get(origin, getattr(origin, "__name__", str(origin)))
 
 
-def _bare(annotation: Any) -> str:
-    return type_in_words(annotation).removeprefix("a ")
+def value_in_words(value: Any) -> str:
+    """A value as it is written on the command line.
+
+    >>> value_in_words(None), value_in_words(True), value_in_words((0.9, 0.95)), value_in_words({"format": 0.1})
+    ('null', 'true', '[0.9,0.95]', '{format: 0.1}')
+    """
+    if value is dataclasses.MISSING:
+        return "(must be given)"
+    if isinstance(value, bool) or value is None:
+        return "null" if value is None else str(value).lower()
+    if isinstance(value, (list, tuple)):
+        return f"[{','.join(map(value_in_words, value))}]"
+    if isinstance(value, Mapping):
+        return "{" + ", ".join(f"{name}: {value_in_words(item)}" for name, item in value.items()) + "}"
+    return value.name if isinstance(value, Enum) else str(value)
 
 
-def _union_members(annotation: Any) -> tuple[Any, ...]:
+def union_members(annotation: Any) -> tuple[Any, ...]:
+    """The types of ``A | B``; of anything else, itself."""
     is_union = get_origin(annotation) in (Union, types.UnionType)
     return get_args(annotation) if is_union else (annotation,)
 
 
-def _holds_mapping(annotation: Any) -> bool:
-    return any((get_origin(member) or member) in (dict, Any) for member in _union_members(annotation))
+def _choice(choice: Any) -> str:
+    return str(choice).lower() if isinstance(choice, bool) else repr(choice)
 
 
-def _ratio(a: str, b: str) -> float:
-    return SequenceMatcher(None, a.lower(), b.lower()).ratio()
-
-
-def _last(name: str) -> str:
-    return name.rpartition(".")[2]
+def _bare(annotation: Any) -> str:
+    return type_in_words(annotation).removeprefix("a ")

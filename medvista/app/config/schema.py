@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
-from medvista.app.config.keys import setting
+from medvista.schema_field import setting
 from medvista.settings import (
     EndpointConfig,
     ExpertConfig,
@@ -26,55 +26,81 @@ from medvista.settings import (
 class DataConfig:
     """Where the questions come from."""
 
-    benchmark: str = setting("phantom", help="phantom, a name of docs/benchmarks.md such as slake, or a YAML file")
-    root: Path | None = setting(None, help="folder of the official files (default: $MEDVISTA_DATA)")
+    benchmark: str = setting("phantom", help="phantom, a name of docs/benchmarks.md such as slake, or a YAML file.")
+    root: Path | None = setting(None, help="Folder of the official files; null: $MEDVISTA_DATA.", also=("data_dir",))
     families: list[str] = setting(
-        ["attribute", "yes_no", "side", "density"], help="phantom question families; comparison is the fifth"
+        ["attribute", "yes_no", "side", "density"],
+        help="Families of the questions about phantoms, docs/phantoms.md; comparison is the fifth.",
     )
-    train_images: int = setting(1600, help="phantom images to train on")
-    validation_images: int = setting(48, help="phantom images, or questions of an official set, to validate on")
-    test_images: int = setting(256, help="phantom images to test on; official test splits are whole")
-    limit: int = setting(0, help="questions of each official split, for a trial; 0 takes all")
+    train_images: int = setting(1600, help="Phantom images to train on.", above=0)
+    validation_images: int = setting(
+        48, help="Phantom images to validate on; of another benchmark, the number of questions.", above=0
+    )
+    test_images: int = setting(
+        256, help="Phantom images to test on; of another benchmark, the whole test split.", above=0
+    )
+    limit: int = setting(0, help="Questions taken of each official split, for a trial; 0: all.", least=0)
     resplit: Literal["none", "image", "patient"] = setting(
-        "none", help="deal all questions of a benchmark out anew, so that no two splits share an image, or a patient"
+        "none", help="Splits a benchmark's questions again, so that no two splits share an image, or a patient."
     )
-    seed: int = 0  # of the phantoms and of data.resplit; another seed gives other images in every split
+    seed: int = setting(
+        0, help="Seed of the phantoms and of data.resplit: another gives other images in every split.", least=0
+    )
 
 
 @dataclass(kw_only=True)
 class EnvConfig:
     """The environment."""
 
-    tools: list[str] = setting(["zoom", "window"], help="names of registered tools")
-    view_size: int = setting(64, help="pixels, longer side of every image the policy sees")
-    max_turns: int = setting(3, help="turns an episode may take")
-    prompt: Literal["schemas", "names", "none"] = setting("names", help="what the prompt says about the tools")
+    tools: list[str] = setting(["zoom", "window"], help="Names of the tools; `python -m experiments.tools` lists them.")
+    view_size: int = setting(
+        64,
+        help="Pixels of the longer side of every image that the policy sees.",
+        above=0,
+        also=("image_size", "resolution"),
+    )
+    max_turns: int = setting(3, help="Turns that an episode may take.", above=0, also=("max_steps",))
+    prompt: Literal["schemas", "names", "none"] = setting(
+        "names", help="What the prompt says about the tools: their JSON schemas, their names, or nothing."
+    )
     workers: int | None = setting(
-        None, help="threads that step episodes; default: none where all tools are quick, else one an episode"
+        None, help="Threads that step episodes; null: none where all tools are quick, else one per episode.", least=0
     )
-    tools_executor: Literal["threads", "processes", "ray"] = setting("threads", help="what runs tools, docs/tools.md")
+    tools_executor: Literal["threads", "processes", "ray"] = setting("threads", help="What runs tools, docs/tools.md.")
     tools_timeout_s: float | None = setting(
-        None, help="seconds a call may take; default: no limit for threads, 60 for processes and ray"
+        None, help="Seconds that a call may take; null: no limit for threads, 60 for processes and ray.", above=0
     )
-    tools_concurrency: int | None = setting(None, help="calls of one tool at a time")
-    tools_memory_mb: int | None = setting(None, help="what a worker may allocate, for processes and ray")
-    tools_limits: dict[str, ToolLimits] = field(default_factory=dict)  # of single tools, by name
-    tools_cache_mb: int = setting(0, help="results of equal calls kept; 0 keeps none, which is faster for quick tools")
+    tools_concurrency: int | None = setting(None, help="Calls of one tool at a time; null: as many as come.", above=0)
+    tools_memory_mb: int | None = setting(
+        None, help="Megabytes that a worker may allocate, for processes and ray.", above=0
+    )
+    tools_limits: dict[str, ToolLimits] = setting({}, help="Limits of single tools, by name; they win over tools_*.")
+    tools_cache_mb: int = setting(
+        0, help="Megabytes of results kept for equal calls; 0: none, which is faster for quick tools.", least=0
+    )
     segment: SegmentConfig = field(default_factory=SegmentConfig)
     ground: GroundConfig = field(default_factory=GroundConfig)
     read_text: ReadTextConfig = field(default_factory=ReadTextConfig)
     retrieve: RetrieveConfig = field(default_factory=RetrieveConfig)
-    burned_in_text: int = setting(0, help="images looked at, at start-up, for names and dates burned in; 0: none")
-    mcp_servers: dict[str, MCPServerConfig] = field(default_factory=dict)  # name -> whose tools are added, docs/mcp.md
+    burned_in_text: int = setting(
+        0, help="Images searched for burned-in names and dates before the run; 0: none.", least=0
+    )
+    mcp_servers: dict[str, MCPServerConfig] = setting(
+        {}, help="MCP servers whose tools are added, by name, docs/mcp.md."
+    )
 
 
 @dataclass(kw_only=True)
 class PolicyConfig:
     """The policy before training."""
 
-    path: str | None = setting(None, help="hub id or folder of a vision-language model; default: a nano model")
-    untrained: str | None = setting(None, help="the same model before training: a baseline of task=evaluate")
-    endpoint: EndpointConfig | None = None  # an OpenAI-compatible endpoint as the policy of task=evaluate
+    path: str | None = setting(
+        None,
+        help="Hub id or folder of a vision-language model; null: a nano model.",
+        also=("model_name_or_path", "model"),
+    )
+    untrained: str | None = setting(None, help="The same model before training: a baseline of task=evaluate.")
+    endpoint: EndpointConfig | None = None
     nano: NanoConfig = field(default_factory=NanoConfig)
 
 
@@ -82,14 +108,17 @@ class PolicyConfig:
 class PretrainConfig:
     """The nano model's pre-stage: it learns to see, then to caption (cached, by the hash of all that shapes it)."""
 
-    steps: int = setting(420, help="optimiser steps of the vision pre-stage; 0 skips it")
-    images: int = 2000
-    crops: int = 5  # crops of each image, beside two overviews
-    batch_size: int = 256
-    learning_rate: float = 3e-3
-    seed: int = 0  # of the base model; apart from the run's seed, as the weights of a hub model would be
-    caption_steps: int = setting(300, help="optimiser steps of the caption pre-stage; 0 skips it")
-    caption_batch_size: int = 96
+    steps: int = setting(420, help="Optimiser steps of the vision pre-stage; 0 skips it.", least=0)
+    images: int = setting(2000, help="Phantoms it is trained on, of no split.", above=0)
+    crops: int = setting(5, help="Crops of each image, beside two overviews.", least=0)
+    batch_size: int = setting(256, help="Views per optimiser step of the vision pre-stage.", above=0)
+    learning_rate: float = setting(3e-3, help="Peak learning rate of the vision pre-stage.", least=0, also=("lr",))
+    seed: int = setting(
+        0, help="Seed of the base model; apart from the run's seed, as the weights of a hub model would be.", least=0
+    )
+    caption_steps: int = setting(300, help="Optimiser steps of the caption pre-stage; 0 skips it.", least=0)
+    rebuild: bool = setting(False, help="Trains the base model even where it is shipped or kept.", invocation=True)
+    caption_batch_size: int = setting(96, help="Captions per optimiser step.", above=0)
     caption_optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(
             learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.05, warmup_steps=20
@@ -101,11 +130,13 @@ class PretrainConfig:
 class SFTConfig:
     """Supervised fine-tuning on demonstrations."""
 
-    demonstrations: int = setting(1000, help="how many demonstrations the expert gives")
-    path: Path | None = setting(None, help="demonstrations of your own (JSONL) instead of the expert's")
+    demonstrations: int = setting(
+        1000, help="Questions that the expert demonstrates; those it gets wrong are left out.", above=0
+    )
+    path: Path | None = setting(None, help="JSONL file of your own demonstrations, instead of the expert's.")
     expert: ExpertConfig = field(default_factory=ExpertConfig)
-    steps: int = setting(200, help="optimiser steps")
-    batch_size: int = 64
+    steps: int = setting(200, help="Optimiser steps.", above=0, also=("max_steps", "epochs"))
+    batch_size: int = setting(64, help="Demonstrations per optimiser step.", above=0)
     optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.1)
     )
@@ -115,13 +146,32 @@ class SFTConfig:
 class RLConfig:
     """Reinforcement learning on the policy's own rollouts."""
 
-    updates: int = setting(80, help="updates; each plays prompts x group_size episodes")
-    prompts: int = setting(24, help="questions an update")
-    group_size: int = setting(8, help="sibling episodes a question")
-    temperature: float = 1.0
-    advantage_scale: Literal["std", "none"] = "std"
-    refill_rounds: int = 0  # how often groups without variance are replaced
-    reward: dict[str, float] = setting({"accuracy": 1.0, "format": 0.1}, help="weight of each reward term")
+    updates: int = setting(
+        80,
+        help="Updates; each plays prompts x group_size episodes.",
+        above=0,
+        also=("steps", "iterations", "max_steps"),
+    )
+    prompts: int = setting(24, help="Questions per update.", above=0, also=("batch_size", "train_batch_size"))
+    group_size: int = setting(
+        8, help="Sibling episodes per question.", above=0, also=("num_generations", "rollouts", "n")
+    )
+    temperature: float = setting(1.0, help="Sampling temperature of the episodes that are trained on.", above=0)
+    advantage_scale: Literal["std", "none"] = setting(
+        "std",
+        help="What an advantage is divided by: the standard deviation of its group (GRPO, arXiv 2402.03300), or "
+        "nothing (Dr. GRPO, arXiv 2503.20783).",
+        also=("scale_rewards",),
+    )
+    refill_rounds: int = setting(
+        0, help="How often groups whose rewards are all equal are played again on other questions (DAPO).", least=0
+    )
+    reward: dict[str, float] = setting(
+        {"accuracy": 1.0, "format": 0.1},
+        help="Weight of each reward term. A mapping replaces all of them; rl.reward.format=0.2 sets one. Terms: "
+        "accuracy, format, tool_success, tool_cost, and your own.",
+        also=("reward_funcs", "reward_weights"),
+    )
     grpo: GRPOConfig = field(default_factory=GRPOConfig)
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))
 
@@ -130,66 +180,85 @@ class RLConfig:
 class RejectionConfig:
     """Expert iteration: as many generated tokens as RL, in rounds of sampling and fine-tuning on what was right."""
 
-    rounds: int = 4
-    epochs: int = 2  # over all kept episodes, a round
+    rounds: int = setting(4, help="Rounds of sampling and fine-tuning.", above=0)
+    epochs: int = setting(2, help="Passes per round over all episodes kept so far.", above=0)
 
 
 @dataclass(kw_only=True)
 class EvaluationConfig:
     """The evaluation on test: once, at the end of a run, or of a given policy (task=evaluate)."""
 
-    modes: list[str] = setting(["greedy", "sampled"], help="greedy, sampled (temperature 1) or both")
+    modes: list[str] = setting(
+        ["greedy", "sampled"], help="How answers are decoded: greedy, sampled (temperature 1) or both."
+    )
     arms: list[str] = setting(
-        ["majority", "lookup", "blind", "tools_off", "tools_untrained", "policy"],
-        help="of task=evaluate: the policy and the baselines beside it",
+        ["majority", "lookup", "blanked", "tools_off", "tools_untrained", "policy"],
+        help="Arms of task=evaluate: the policy and the baselines beside it.",
     )
     counterfactuals: list[str] = setting(
-        ["blank", "shuffled", "random"], help="what is shown in the place of tool results, to see whether they matter"
+        ["blank", "shuffled", "random"],
+        help="What is shown in place of the tools' results, to see whether they matter; [] saves the time.",
     )
-    counterfactual_seed: int = 0  # of which other episode's observation is shown
-    clean_subset: bool = setting(False, help="ask only questions about images that no training set in use has")
-    leakage: bool = setting(True, help="look for test images in the training sets in use")
-    trained_on: list[str] = setting([], help="benchmarks the policy was trained on; default: those it is asked")
-    batch_size: int = 256  # episodes that take their turns together, in each process
-    resamples: int = 2000  # bootstrap resamples of every interval
+    counterfactual_seed: int = setting(0, help="Seed of the draw of what is shown in their place.", least=0)
+    clean_subset: bool = setting(False, help="Asks only questions about images that no training set in use has.")
+    leakage: bool = setting(True, help="Looks for test images in the training sets in use.")
+    trained_on: list[str] = setting(
+        [], help="Benchmarks that the policy was trained on; none named: those it is asked."
+    )
+    batch_size: int = setting(256, help="Episodes that take their turns together, in each process.", above=0)
+    resamples: int = setting(2000, help="Bootstrap resamples of every interval.", above=0)
 
 
 @dataclass(kw_only=True)
 class TrainerConfig:
     """What Lightning's Trainer is told."""
 
-    accelerator: str = setting("auto", help="cpu, gpu, ... as Lightning names them")
-    devices: int = setting(1, help="devices a node")
-    num_nodes: int = 1
-    strategy: str = setting("auto", help="ddp, fsdp, ... as Lightning names them")
-    precision: str = setting("32-true", help="bf16-mixed, ... as Lightning names them")
-    threads: int = setting(0, help="CPU threads; 0 leaves the choice to torch")
-    checkpoint_every: int = 10  # optimiser steps (SFT) or updates (RL) between two checkpoints
-    validate_every: int = 25  # optimiser steps (SFT) or updates (RL) between two validations
+    accelerator: str = setting("auto", help="cpu, gpu, ... as Lightning names them.", also=("device",))
+    devices: int = setting(1, help="Devices per node.", above=0, also=("gpus", "n_gpus", "num_gpus"))
+    num_nodes: int = setting(1, help="Machines.", above=0, also=("nodes", "nnodes"))
+    strategy: str = setting("auto", help="ddp, fsdp, ... as Lightning names them.")
+    precision: str = setting("32-true", help="bf16-mixed, ... as Lightning names them.", also=("dtype", "bf16", "fp16"))
+    threads: int = setting(0, help="CPU threads; 0 leaves the choice to torch.", least=0)
+    checkpoint_every: int = setting(
+        10, help="Optimiser steps (SFT) or updates (RL) between two checkpoints.", above=0, also=("save_steps",)
+    )
+    validate_every: int = setting(
+        25, help="Optimiser steps (SFT) or updates (RL) between two validations.", above=0, also=("eval_steps",)
+    )
 
 
 @dataclass(kw_only=True)
 class ClaimConfig:
     """A claim over seeds and teachers: each pair is a run of its own, in a folder of its own."""
 
-    experiment: str = "nano"  # the experiment that each run extends
-    seeds: list[int] = field(default_factory=list)
-    teachers: dict[str, list[str]] = field(default_factory=dict)  # name -> overrides that make the teacher
-    workers: int = 2  # runs at a time
+    experiment: str = setting("nano", help="Experiment that each run extends.")
+    seeds: list[int] = setting([], help="Seeds; each runs with each teacher.", least=0)
+    teachers: dict[str, list[str]] = setting({}, help="Overrides that make a teacher, by its name.")
+    workers: int = setting(2, help="Runs at a time.", above=0)
 
 
 @dataclass(kw_only=True)
 class ExperimentConfig:
     """One run, from data to report."""
 
-    experiment: str = setting("nano", help="name of a shipped experiment, or a path to your own .yaml")
-    description: str = ""
-    task: Literal["train", "evaluate"] = setting("train", help="train arms and compare them, or evaluate policy.path")
-    benchmarks: list[str] = setting([], help="of task=evaluate: what is asked, such as [slake,vqa_rad]")
-    seed: int = setting(0, help="seed of everything random")
-    output_dir: Path = setting("runs/${experiment}", help="folder the run writes")
-    cache_dir: Path = setting(".cache/medvista", help="folder of the pre-trained nano models")
-    resume: bool = setting(False, help="go on from the last checkpoint in output_dir")
+    experiment: str = setting("nano", help="Name of a shipped experiment, or path of your own .yaml.")
+    description: str = setting("", help="What the experiment is, in a line; --list shows it.")
+    task: Literal["train", "evaluate"] = setting(
+        "train", help="Trains arms and compares them, or evaluates a given model."
+    )
+    benchmarks: list[str] = setting([], help="What task=evaluate asks, such as [slake,vqa_rad].")
+    seed: int = setting(0, help="Seed of everything random in training; data.seed draws the images.", least=0)
+    output_dir: Path = setting("runs/${experiment}", help="Folder that the run writes.")
+    cache_dir: Path = setting(
+        ".cache/medvista", help="Folder of the pre-trained nano models and of fingerprints of images."
+    )
+    resume: Literal[False, True, "stages"] = setting(
+        False,
+        help="Whether to go on with the run in output_dir. true refuses if a setting differs from that run's; stages "
+        "trains again what a changed setting shapes, and keeps the rest. Never saved in config.yaml.",
+        also=("resume_from_checkpoint",),
+        invocation=True,
+    )
     arms: list[str] = setting(
         [
             "majority",
@@ -202,9 +271,9 @@ class ExperimentConfig:
             "sft_rl_random",
             "oracle_crop",
         ],
-        help="what is trained and compared",
+        help="What is trained and compared, docs/results.md.",
     )
-    max_new_tokens: int = setting(32, help="tokens of one turn")
+    max_new_tokens: int = setting(32, help="Tokens of one turn, at most.", above=0, also=("max_tokens",))
     data: DataConfig = field(default_factory=DataConfig)
     env: EnvConfig = field(default_factory=EnvConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)

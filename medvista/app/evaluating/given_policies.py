@@ -8,7 +8,7 @@ from pathlib import Path
 import torch
 from transformers import AutoTokenizer
 
-from medvista.app.build import Parts
+from medvista.app.config.schema import ExperimentConfig
 from medvista.evaluation.numbers.arm_scores import Decode
 from medvista.policies import VLMPolicy
 
@@ -18,8 +18,8 @@ _DTYPES = {"bf16-true": torch.bfloat16, "16-true": torch.float16}  # what traine
 class GivenPolicies:
     """The policies by the names that arms use, ``"policy"`` and ``"untrained"``; one of them in memory at a time."""
 
-    def __init__(self, parts: Parts) -> None:
-        self.config = parts.config
+    def __init__(self, config: ExperimentConfig) -> None:
+        self.config = config
         self._loaded: tuple[str, VLMPolicy] | None = None
 
     def policy(self, name: str) -> VLMPolicy | None:

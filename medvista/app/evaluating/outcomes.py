@@ -10,10 +10,9 @@ from typing import cast
 
 from medvista.data.atomic import replacing
 from medvista.evaluation.numbers.results import Mode
+from medvista.evaluation.playing.episode_set import EpisodeSet
 from medvista.functional.episodes import correct
 from medvista.types import Trajectory
-
-OutcomeKey = tuple[str, str, Mode]  # benchmark, arm, mode
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,17 +41,17 @@ class Outcomes:
         return Outcomes(**{name: [column[index] for index in kept] for name, column in columns})
 
 
-def write_outcomes(path: Path, outcomes: Mapping[OutcomeKey, Outcomes]) -> None:
+def write_outcomes(path: Path, outcomes: Mapping[EpisodeSet, Outcomes]) -> None:
     """One JSON object, ``benchmark/arm/mode`` -> columns."""
     with replacing(path) as file:
-        file.write(json.dumps({"/".join(key): asdict(value) for key, value in outcomes.items()}).encode())
+        file.write(json.dumps({"/".join(played[:3]): asdict(value) for played, value in outcomes.items()}).encode())
 
 
-def read_outcomes(path: Path) -> dict[OutcomeKey, Outcomes]:
+def read_outcomes(path: Path) -> dict[EpisodeSet, Outcomes]:
     """What `write_outcomes` wrote."""
     read = json.loads(path.read_text())
-    outcomes: dict[OutcomeKey, Outcomes] = {}
+    outcomes: dict[EpisodeSet, Outcomes] = {}
     for key, columns in read.items():
         benchmark, arm, mode = key.split("/")
-        outcomes[benchmark, arm, cast(Mode, mode)] = Outcomes(**columns)
+        outcomes[EpisodeSet(benchmark, arm, cast(Mode, mode))] = Outcomes(**columns)
     return outcomes

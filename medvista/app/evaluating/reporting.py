@@ -1,4 +1,4 @@
-"""What a run shows a person at its end: the report and the tables in the terminal."""
+"""What a run shows a person at its end: the report, and what it says in the terminal."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medvista.app.config.schema import ExperimentConfig
-from medvista.app.evaluating.playing import Episodes, trajectories_path
+from medvista.app.evaluating.ending import print_ending
+from medvista.app.evaluating.playing import Episodes
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.page.episode_choice import pick_episodes
 from medvista.evaluation.page.report import write_report
-from medvista.evaluation.tables.overview import format_tables, headline_tables, main_tables
 from medvista.types import Trajectory
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # stage -> metric -> (step, value)
@@ -26,7 +26,7 @@ _TESTED_ONCE = "The test split was evaluated once, after all training; validatio
 
 
 def report(config: ExperimentConfig, results: Results, episodes: Episodes, more_notes: Sequence[str] = ()) -> None:
-    """Writes ``report.html`` and prints the tables.
+    """Writes ``report.html`` and prints what was found.
 
     Args:
         config: of the run.
@@ -35,19 +35,15 @@ def report(config: ExperimentConfig, results: Results, episodes: Episodes, more_
         more_notes: what else a reader of the numbers must know; printed, too.
     """
     shown: dict[str, list[Trajectory]] = {}
-    for (arm, benchmark, mode), trajectories in episodes.items():
-        if mode == config.evaluation.modes[0]:
+    for played, trajectories in episodes.items():
+        if played.mode == config.evaluation.modes[0]:
             picked = [trajectory.sample.id for trajectory in pick_episodes(trajectories)]
-            path = trajectories_path(config.output_dir, benchmark, arm, mode)
+            path = played.path(config.output_dir)
             seen = {trajectory.sample.id: trajectory for trajectory in read_trajectories(path, ids=set(picked))}
-            shown.setdefault(arm, []).extend(seen[sample_id] for sample_id in picked)
+            shown.setdefault(played.arm, []).extend(seen[sample_id] for sample_id in picked)
     page = config.output_dir / "report.html"
     write_report(page, results, learning_curves(config.output_dir), shown, (*notes(config), *more_notes))
-    tables = main_tables(results) if config.task == "evaluate" else headline_tables(results)
-    print(f"\n{format_tables(tables)}\n")
-    for note in more_notes:
-        print(note)
-    print(f"\n{config.output_dir / 'results.json'}   numbers\n{page}   every table, curves, episodes")
+    print_ending(config, results, more_notes)
 
 
 def notes(config: ExperimentConfig) -> tuple[str, ...]:

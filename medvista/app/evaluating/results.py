@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from medvista.app.arms import Arm, families_that_need_a_look
-from medvista.app.build import Parts
+from medvista.app.config.schema import EvaluationConfig, ExperimentConfig
 from medvista.app.evaluating.playing import Episodes, Replays
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import CHANCE
@@ -21,8 +21,9 @@ from medvista.types import Mask, Trajectory, VQASample
 
 
 def make_results(
-    parts: Parts,
+    config: ExperimentConfig,
     arms: Mapping[str, Arm],
+    test: Mapping[str, Sequence[VQASample]],
     episodes: Episodes,
     replays: Replays,
     *,
@@ -32,18 +33,19 @@ def make_results(
     """Scores with intervals clustered by image, paired tests, and whether the tools mattered; costs are left out.
 
     Args:
-        parts: the objects of the run.
+        config: of the run.
         arms: what was played, by name.
+        test: the questions that were asked, by benchmark.
         episodes: of every arm.
         replays: the episodes in which something else was shown.
         headline: arm -> the arms it is compared with, the comparison that matters most first.
         decoders: token ids to text, by arm, of those whose answers have probabilities.
     """
-    config, resamples = parts.config, parts.config.evaluation.resamples
+    resamples = config.evaluation.resamples
     scores: dict[str, dict[str, dict[str, ArmScore]]] = {}
-    for (arm, benchmark, mode), trajectories in episodes.items():
-        score = arm_score(trajectories, resamples, decoders.get(arm))
-        scores.setdefault(arm, {}).setdefault(benchmark, {})[mode] = score
+    for played, trajectories in episodes.items():
+        score = arm_score(trajectories, resamples, decoders.get(played.arm))
+        scores.setdefault(played.arm, {}).setdefault(played.benchmark, {})[played.mode] = score
     looks = families_that_need_a_look(config.data.families)
     tests = [test for arm, others in headline for test in _compared(episodes, arm, others, looks, resamples)]
     return Results(
@@ -51,9 +53,9 @@ def make_results(
         seeds=(config.seed,),
         arms=scores,
         comparisons=holm_corrected(tests),
-        counterfactuals=_counterfactuals(parts, episodes, replays),
-        evidence=_evidence(parts, episodes),
-        chance=_chance(parts),
+        counterfactuals=_counterfactuals(config.evaluation, episodes, replays),
+        evidence=_evidence(test, episodes, resamples),
+        chance=_chance(config, test),
         descriptions={name: arm.description for name, arm in arms.items() if name in scores},
         versions={
             name: importlib.metadata.version(name) for name in ("medvista", "torch", "transformers", "lightning")
@@ -68,55 +70,54 @@ def _compared(
     """Paired tests of an arm against others; on phantoms, on the questions that need a look."""
     found = [
         compare(
-            ours,
-            episodes[other, benchmark, mode],
-            benchmark=benchmark,
+            episodes[ours],
+            episodes[theirs],
+            benchmark=ours.benchmark,
             arm=arm,
             baseline=other,
-            mode=mode,
-            families=looks if benchmark == PHANTOM else (),
+            mode=ours.mode,
+            families=looks if ours.benchmark == PHANTOM else (),
             resamples=resamples,
         )
         for other in others
-        for (name, benchmark, mode), ours in episodes.items()
-        if name == arm and (other, benchmark, mode) in episodes
+        for ours in episodes
+        if ours.arm == arm and (theirs := ours._replace(arm=other)) in episodes
     ]
     return [test for test in found if test is not None]
 
 
-def _counterfactuals(parts: Parts, episodes: Episodes, replays: Replays) -> list[Counterfactual]:
-    evaluation = parts.config.evaluation
+def _counterfactuals(evaluation: EvaluationConfig, episodes: Episodes, replays: Replays) -> list[Counterfactual]:
     found = [
         counterfactual(
-            episodes[arm, benchmark, "greedy"],
+            episodes[replay._replace(change="")],
             replayed,
-            benchmark=benchmark,
-            arm=arm,
-            mode="greedy",
-            change=change,
+            benchmark=replay.benchmark,
+            arm=replay.arm,
+            mode=replay.mode,
+            change=replay.change,
             seed=evaluation.counterfactual_seed,
             resamples=evaluation.resamples,
         )
-        for (arm, benchmark, change), replayed in replays.items()
+        for replay, replayed in replays.items()
         if replayed
     ]
     return holm_corrected(found)
 
 
-def _evidence(parts: Parts, episodes: Episodes) -> list[Evidence]:
+def _evidence(test: Mapping[str, Sequence[VQASample]], episodes: Episodes, resamples: int) -> list[Evidence]:
     """Hits on annotated boxes and masks, of every arm that looked."""
     found = []
-    for (arm, benchmark, mode), trajectories in episodes.items():
+    for played, trajectories in episodes.items():
         if not any(trajectory.tool_turns for trajectory in trajectories):
             continue
-        asked = {sample.id: sample for sample in parts.test[benchmark]}
+        asked = {sample.id: sample for sample in test[played.benchmark]}
         hits = evidence_found(
             trajectories,
             partial(_masks_of, asked),
-            benchmark=benchmark,
-            arm=arm,
-            mode=mode,
-            resamples=parts.config.evaluation.resamples,
+            benchmark=played.benchmark,
+            arm=played.arm,
+            mode=played.mode,
+            resamples=resamples,
         )
         found += [hits] if hits is not None else []
     return found
@@ -127,11 +128,11 @@ def _masks_of(asked: Mapping[str, VQASample], trajectory: Trajectory) -> tuple[M
     return evidence_masks(asked[trajectory.sample.id])
 
 
-def _chance(parts: Parts) -> dict[str, dict[str, float]]:
+def _chance(config: ExperimentConfig, test: Mapping[str, Sequence[VQASample]]) -> dict[str, dict[str, float]]:
     """Accuracy of guessing, where the questions say among how many."""
-    chances = {name: _option_chance(samples) for name, samples in parts.test.items()}
-    if PHANTOM in parts.test:
-        chances[PHANTOM] = {family: CHANCE[family] for family in parts.config.data.families}
+    chances = {name: _option_chance(samples) for name, samples in test.items()}
+    if PHANTOM in test:
+        chances[PHANTOM] = {family: CHANCE[family] for family in config.data.families}
     return {name: chance for name, chance in chances.items() if chance}
 
 

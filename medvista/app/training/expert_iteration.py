@@ -3,47 +3,54 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from pathlib import Path
 
 import numpy as np
 
+from medvista.app.arms import WITH_TOOLS
+from medvista.app.players import Players
 from medvista.app.training.stage_record import StageRecord
+from medvista.app.training.supervised import train_sft
 from medvista.functional.episodes import correct
 from medvista.policies import SamplingParams, VLMPolicy
 from medvista.types import TokenStream, Trajectory
 
-if TYPE_CHECKING:
-    from medvista.app.training.stages import Stages
 
-
-def iterate_expert(stages: Stages, name: str, policy: VLMPolicy) -> StageRecord:
-    """Trains `policy` in place until RL's generated tokens are spent, each round on all that was kept so far.
+def iterate_expert(players: Players, folder: Path, policy: VLMPolicy, *, budget: int) -> StageRecord:
+    """Trains `policy` in place until the budget is spent, each round on all that was kept so far.
 
     As in STaR (arXiv 2203.14465) and ReST-EM (arXiv 2312.06585), but continuing from the cold start.
+
+    Args:
+        players: of the run.
+        folder: of the stage; each round trains in a folder below.
+        policy: the policy to start from.
+        budget: tokens that may be generated, those of RL.
     """
-    budget = stages.ensure("sft_rl").generated_tokens
-    rejection, sft = stages.config.rejection, stages.config.sft
+    rejection, sft = players.config.rejection, players.config.sft
     start = time.perf_counter()
     kept: list[TokenStream] = []
     spent = episodes = steps = 0
-    for round_index in range(rejection.rounds):
-        target = budget * (round_index + 1) // rejection.rounds
-        played = _sample_until(stages, policy, target - spent, round_index)
-        spent += _sampled_tokens(played)
-        episodes += len(played)
-        kept += [t.stream for t in played if correct(t)]
-        if not kept:  # nothing was right yet, so there is nothing to learn from
-            continue
-        more = max(1, rejection.epochs * len(kept) // sft.batch_size)
-        stages.train_sft(f"{name}/round-{round_index}", policy, kept, sft, "tools", steps=more)
-        steps += more
+    with players.progress.stage(folder.name, rejection.rounds, "round") as shown:
+        for round_index in range(rejection.rounds):
+            shown.reach(round_index)
+            target = budget * (round_index + 1) // rejection.rounds
+            played = _sample_until(players, policy, target - spent, round_index)
+            spent += _sampled_tokens(played)
+            episodes += len(played)
+            kept += [t.stream for t in played if correct(t)]
+            if not kept:  # nothing was right yet, so there is nothing to learn from
+                continue
+            more = max(1, rejection.epochs * len(kept) // sft.batch_size)
+            train_sft(players, folder / f"round-{round_index}", policy, kept, sft, WITH_TOOLS, steps=more)
+            steps += more
     return StageRecord(seconds=time.perf_counter() - start, steps=steps, episodes=episodes, generated_tokens=spent)
 
 
-def _sample_until(stages: Stages, policy: VLMPolicy, tokens: int, round_index: int) -> list[Trajectory]:
+def _sample_until(players: Players, policy: VLMPolicy, tokens: int, round_index: int) -> list[Trajectory]:
     """Episodes of training questions, as many as the tokens allow."""
-    config, train = stages.config, stages.parts.train
-    collector = stages.parts.collector(policy, "tools")
+    config, train = players.config, players.questions.train
+    collector = players.collector(policy, WITH_TOOLS)
     rng = np.random.default_rng((config.seed, round_index))
     params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.rl.temperature)
     played: list[Trajectory] = []

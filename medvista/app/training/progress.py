@@ -1,46 +1,34 @@
-"""What a person sees while a stage trains."""
+"""How far a stage of training is, told to the run's progress."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import lightning
-from lightning.pytorch.callbacks import TQDMProgressBar
+
+from medvista.app.progress import Progress, StageProgress
 
 
-class StageProgressBar(TQDMProgressBar):
-    """One bar a stage: its name, optimiser steps, and the numbers of `prog_bar`."""
+@contextmanager
+def shown_training(progress: Progress, stage: str, steps: int) -> Iterator[lightning.Callback]:
+    """A callback that tells the progress of a stage while a trainer fits it."""
+    with progress.stage(stage, steps, "step") as shown:
+        yield _Teller(shown)
 
-    def __init__(self, stage: str, steps: int) -> None:
-        super().__init__(leave=True)
-        self._stage, self._steps = stage, steps
 
-    def init_train_tqdm(self) -> Any:
-        """The bar, labelled."""
-        bar = super().init_train_tqdm()
-        bar.set_description(self._stage)
-        return bar
+class _Teller(lightning.Callback):
+    """Counts optimiser steps, and names the numbers that a module logs for the progress bar."""
 
-    def init_validation_tqdm(self) -> Any:
-        """No second bar: validation takes a second or two."""
-        bar = super().init_validation_tqdm()
-        bar.disable = True
-        return bar
+    def __init__(self, shown: StageProgress) -> None:
+        self._shown = shown
 
-    def on_train_epoch_start(self, *_: Any) -> None:
-        """Leaves the bar alone: it counts the optimiser steps of the whole stage, whatever an epoch is."""
-        self.train_progress_bar.total = self._steps
+    def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
+        """A stage that goes on begins at its checkpoint's step."""
+        self._shown.resumed_at(trainer.global_step)
 
     def on_train_batch_end(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, *_: Any) -> None:
         """Moves on to the trainer's step."""
-        self.train_progress_bar.n = trainer.global_step
-        self.train_progress_bar.set_postfix(self.get_metrics(trainer, pl_module))
-
-    def on_train_epoch_end(self, *_: Any) -> None:
-        """Leaves the bar alone."""
-
-    def get_metrics(self, *args: Any, **kwargs: Any) -> dict[str, Any]:
-        """Without the version number."""
-        items = super().get_metrics(*args, **kwargs)
-        items.pop("v_num", None)
-        return items
+        told = {name.split("/")[-1]: value for name, value in trainer.progress_bar_metrics.items()}
+        self._shown.reach(trainer.global_step, ", ".join(f"{name} {value:.3g}" for name, value in told.items()))

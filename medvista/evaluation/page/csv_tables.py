@@ -18,10 +18,9 @@ _WITH_INTERVAL = re.compile(r"^(\S+) \[(\S+), (\S+)\]$")  # "81.2 [78.0, 84.1]"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NamedTable:
-    """A table with the name of its file and a sentence on what its rows and columns are."""
+    """A table with the name of its file."""
 
     name: str  # "arms-phantom-greedy"
-    explained: str
     table: Table
 
     @property

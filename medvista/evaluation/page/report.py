@@ -24,6 +24,7 @@ from medvista.evaluation.page.report_tables import report_tables
 from medvista.evaluation.page.run_files import run_files, viewer_command
 from medvista.evaluation.tables.arm_tables import p_text, signed_points
 from medvista.evaluation.tables.measure_tables import column_meanings
+from medvista.evaluation.tables.verdict import verdict
 from medvista.functional.episodes import correct
 from medvista.notices import Notice
 from medvista.types import Trajectory
@@ -43,7 +44,6 @@ def write_report(
     trajectories: Mapping[str, Sequence[Trajectory]],
     notes: Sequence[str] = (),
     *,
-    verdict: str = "",
     is_right: Callable[[Trajectory], bool] = correct,
 ) -> None:
     """Write the report of a run as one HTML page; beside it ``arms.svg`` and each table as ``tables/<name>.csv``.
@@ -54,7 +54,6 @@ def write_report(
         curves: stage -> metric -> ``(step, value)`` pairs.
         trajectories: arm -> the episodes picked to be read, good ones and failures.
         notes: sentences a reader should know before the numbers, such as what was left out.
-        verdict: what the run has shown, in a sentence or two.
         is_right: judges an episode's answer; by default strict exact match.
     """
     path = Path(path)
@@ -63,7 +62,7 @@ def write_report(
     write_tables(path.parent / "tables", (table for tables in report_tables(results).values() for table in tables))
     episodes = in_reading_order(results, trajectories)
     cards = [episode_card(arm, episode, is_right=is_right) for arm, episode in episodes]
-    page = render_report(results, curves, cards, notes, verdict=verdict, run=path.parent)
+    page = render_report(results, curves, cards, notes, run=path.parent)
     with replacing(path) as file:
         file.write(page.encode())
 
@@ -74,7 +73,6 @@ def render_report(
     cards: Sequence[EpisodeCard],
     notes: Sequence[str] = (),
     *,
-    verdict: str = "",
     run: Path | None = None,
 ) -> str:
     """The page as a string; `run` is the folder it will stand in, for links to what is there."""
@@ -91,7 +89,7 @@ def render_report(
     return environment.get_template("report_template.html").render(
         results=results,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        verdict=verdict,
+        verdict=verdict(results),
         notes=notes,
         notices=[_without_folders(notice) for notice in results.notices],
         findings=[test for test in results.comparisons if test.mode == mode][:_FINDINGS],

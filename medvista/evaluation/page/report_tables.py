@@ -1,25 +1,15 @@
-"""Every table of the report by its section, named as its file is, after a sentence on its rows and columns."""
+"""Every table of the report by its section, under the name that its file has."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.page.csv_tables import NamedTable
 from medvista.evaluation.tables.arm_tables import Table, arms_tables, comparison_tables, percent, seed_tables
 from medvista.evaluation.tables.measure_tables import calibration_tables, measure_tables, slice_tables
 from medvista.evaluation.tables.tool_tables import counterfactual_tables, evidence_tables
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Kind:
-    """Tables of one kind: what makes them, and what their rows and columns are."""
-
-    name: str  # begins the names of their files
-    make: Callable[[Results], Sequence[Table]]
-    explained: str
 
 
 def leakage_tables(results: Results) -> list[Table]:
@@ -52,100 +42,45 @@ def leakage_tables(results: Results) -> list[Table]:
         )
         for overlap in overlaps
     )
-    return [Table(title="Test images seen in training, and the questions about them", header=header, rows=rows)]
+    about = (
+        "Rows are pairs of a test set and a training set. identical: test images with the pixels of a training image; "
+        "look alike: those with nearly its perceptual hash; leaked: questions about either; same words: questions that "
+        "training has in the same words."
+    )
+    title = "Test images seen in training, and the questions about them"
+    return [Table(title=title, about=about, header=header, rows=rows)]
 
 
-_SECTIONS: dict[str, tuple[_Kind, ...]] = {
-    "arms": (
-        _Kind(
-            name="arms",
-            make=arms_tables,
-            explained="A row per arm. Columns: accuracy in percent with its 95 % interval, on all questions and per "
-            "family; tool calls per episode; the share of calls that failed; the share of looks that met the annotated "
-            "evidence; tokens written per episode.",
-        ),
-        _Kind(
-            name="seeds", make=seed_tables, explained="A row per arm, a column per training seed: accuracy in percent."
-        ),
-    ),
-    "measures": (
-        _Kind(
-            name="measures",
-            make=measure_tables,
-            explained="A row per arm, a column per measure that the benchmark's own paper reports, in percent with its "
-            "95 % interval.",
-        ),
-        _Kind(
-            name="calibration",
-            make=calibration_tables,
-            explained="A row per arm. Columns: how often it answers, and whether the probabilities of its answers say "
-            "how often they are right.",
-        ),
-    ),
-    "comparisons": (
-        _Kind(
-            name="paired-tests",
-            make=comparison_tables,
-            explained="A row per pair of arms, asked the same questions. Columns: which questions; the difference in "
-            "points of accuracy, positive where the first arm is better; its p-value alone and corrected for all tests "
-            "(Holm), which is the one to believe; the number of pairs.",
-        ),
-    ),
-    "tools": (
-        _Kind(
-            name="replays",
-            make=counterfactual_tables,
-            explained="A row per change. Columns: questions, and those with a look; accuracy with the true "
-            "observations and with the changed ones; the share of answers that changed, in percent.",
-        ),
-        _Kind(
-            name="evidence",
-            make=evidence_tables,
-            explained="A row per arm that looked. Columns: annotated questions; episodes that looked; how often a "
-            "look held the centre of an annotated box, and how often the same look at a random place would; accuracy "
-            "after a hit and after a miss; how often a look held half of an annotated mask.",
-        ),
-    ),
-    "slices": (
-        _Kind(
-            name="slices",
-            make=slice_tables,
-            explained="A row per slice of the questions, a column per arm: accuracy in percent with its 95 % interval.",
-        ),
-    ),
-    "leakage": (
-        _Kind(
-            name="leakage",
-            make=leakage_tables,
-            explained="A row per pair of a test set and a training set. Columns: test images, those with the pixels of "
-            "a training image, those that look like one; questions, those about such images, and those asked in "
-            "training in the same words.",
-        ),
-    ),
+_SECTIONS: Mapping[str, Mapping[str, Callable[[Results], Sequence[Table]]]] = {  # section -> name -> what makes them
+    "arms": {"arms": arms_tables, "seeds": seed_tables},
+    "measures": {"measures": measure_tables, "calibration": calibration_tables},
+    "comparisons": {"paired-tests": comparison_tables},
+    "tools": {"replays": counterfactual_tables, "evidence": evidence_tables},
+    "slices": {"slices": slice_tables},
+    "leakage": {"leakage": leakage_tables},
 }
+_MANY = ("arms", "seeds", "measures", "calibration", "slices")  # one per benchmark and mode, which name it, too
 
 
 def report_tables(results: Results) -> dict[str, list[NamedTable]]:
     """Section -> its tables, each under a name that no other table has."""
-    taken: set[str] = set()
-    return {
-        section: [t for kind in kinds for t in _named(kind, results, taken)] for section, kinds in _SECTIONS.items()
-    }
+    named: dict[str, NamedTable] = {}
+    sections: dict[str, list[NamedTable]] = {}
+    for section, makers in _SECTIONS.items():
+        tables = [(kind, table) for kind, make in makers.items() for table in make(results)]
+        sections[section] = [_named(kind, table, named) for kind, table in tables]
+    return sections
 
 
-def _named(kind: _Kind, results: Results, taken: set[str]) -> list[NamedTable]:
-    named = []
-    for table in kind.make(results):
-        name = kind.name
-        if kind.name in ("arms", "seeds", "measures", "calibration", "slices"):  # one per benchmark and mode
-            name += "-" + _slug(table.title.partition(":")[0])
-        base, number = name, 1
-        while name in taken:
-            number += 1
-            name = f"{base}-{number}"
-        taken.add(name)
-        named.append(NamedTable(name=name, explained=kind.explained, table=table))
-    return named
+def _named(kind: str, table: Table, taken: dict[str, NamedTable]) -> NamedTable:
+    """The table under a free name, which is then taken."""
+    base = f"{kind}-{_slug(table.title.partition(':')[0])}" if kind in _MANY else kind
+    name, number = base, 1
+    while name in taken:
+        number += 1
+        name = f"{base}-{number}"
+    taken[name] = NamedTable(name=name, table=table)
+    return taken[name]
 
 
 def _slug(text: str) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Sequence
 
+from medvista.errors import UserError
 from medvista.evaluation.playing.episode_log import EpisodeLog
 from medvista.policies import SamplingParams
 from medvista.rollout import RolloutCollector
@@ -30,7 +32,11 @@ def play_questions(
         batch_size: episodes that take their turns together.
         seeds: one per question; its index by default. An episode depends on it, not on what is played beside it.
         on_finished: told how many more of this process's questions are finished.
+
+    Raises:
+        UserError: two questions have one id, under which the log would keep one of them.
     """
+    ids = _unique_ids(samples)
     seeds = range(len(samples)) if seeds is None else seeds
     finished = log.finished()
     own = log.shard.own(len(samples))
@@ -47,5 +53,13 @@ def play_questions(
                     on_finished(1)
     log.shard.wait_for_all()
     if log.shard.leads:
-        log.merge([sample.id for sample in samples])
+        log.merge(ids)
     log.shard.wait_for_all()
+
+
+def _unique_ids(samples: Sequence[VQASample]) -> list[str]:
+    ids = [sample.id for sample in samples]
+    if len(set(ids)) < len(ids):
+        id, times = Counter(ids).most_common(1)[0]
+        raise UserError(f"{times} questions of {samples[0].benchmark} have the id {id!r}: give each question its own")
+    return ids

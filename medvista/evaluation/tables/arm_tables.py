@@ -7,10 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from textwrap import fill
 
 from medvista.evaluation.numbers.results import ALL, ArmScore, Comparison, Interval, Results, Score
 
 MISSING = "–"
+_PAGE = 100  # columns that the words around a table take
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -18,22 +20,32 @@ class Table:
     """A title, a header and rows of ready-made cells; the first column is text, the others are numbers."""
 
     title: str
+    about: str = ""  # what rows, columns and cells are, on what data
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
 
+    @property
+    def width(self) -> int:
+        """Columns that the aligned text takes."""
+        return sum(self._widths()) + 2 * (len(self.header) - 1)
+
     def to_text(self) -> str:
         """Aligned columns, for a terminal."""
-        lines = [self.header, *self.rows]
-        widths = [max(len(line[column]) for line in lines) for column in range(len(self.header))]
+        widths = self._widths()
         rule = "  ".join("─" * width for width in widths)
-        body = [_aligned(line, widths) for line in lines]
-        return "\n".join([self.title, "", body[0], rule, *body[1:]])
+        body = [_aligned(line, widths) for line in (self.header, *self.rows)]
+        about = [fill(self.about, _PAGE)] if self.about else []
+        return "\n".join([self.title, *about, "", body[0], rule, *body[1:]])
 
     def to_markdown(self) -> str:
         """A Markdown table under its title."""
         rule = ("---", *("---:" for _ in self.header[1:]))
         lines = ["| " + " | ".join(_escape(cell) for cell in line) + " |" for line in (self.header, rule, *self.rows)]
-        return "\n".join([f"**{_escape(self.title)}**", "", *lines])
+        about = [f"\n{_escape(self.about)}"] if self.about else []
+        return "\n".join([f"**{_escape(self.title)}**", *about, "", *lines])
+
+    def _widths(self) -> list[int]:
+        return [max(len(line[column]) for line in (self.header, *self.rows)) for column in range(len(self.header))]
 
 
 def format_arms_table(results: Results) -> str:
@@ -71,7 +83,9 @@ def seed_tables(results: Results) -> list[Table]:
             )
             header = ("arm", "all seeds", *(f"seed {seed}" for seed in seeds))
             if rows:
-                found.append(Table(title=f"{name}, {mode}: accuracy in %, seed by seed", header=header, rows=rows))
+                about = "Rows are arms, columns the seeds of training; every seed is asked the same test questions."
+                title = f"{name}, {mode}: accuracy in %, seed by seed"
+                found.append(Table(title=title, about=about, header=header, rows=rows))
     return found
 
 
@@ -81,7 +95,12 @@ def comparison_tables(results: Results) -> list[Table]:
         return []
     header = ("comparison", "on", "difference", "p", "p (Holm)", "pairs", "test")
     rows = tuple(_comparison_row(comparison) for comparison in results.comparisons)
-    return [Table(title="Paired tests, difference in points of accuracy [95 % interval]", header=header, rows=rows)]
+    about = (
+        "Rows are pairs of arms that were asked the same test questions, of the families named; p is that of no "
+        "difference, p (Holm) the same corrected for all tests of the run."
+    )
+    title = "Paired tests, difference in points of accuracy [95 % interval]"
+    return [Table(title=title, about=about, header=header, rows=rows)]
 
 
 def percent(fraction: float | None, digits: int = 1) -> str:
@@ -132,6 +151,9 @@ def _arms_table(results: Results, benchmark: str, mode: str) -> Table:
         rows.append(("chance", *cells, *(MISSING,) * 4))
     return Table(
         title=f"{benchmark}, {mode}: accuracy in % [95 % interval], {_questions(list(measured.values()))}",
+        about="Rows are arms, that is a policy and the tools it has; columns are all test questions and each family of "
+        "them. calls: tool calls per episode; failed %: calls that failed; hits %: looks that met the marked evidence; "
+        "tokens: sampled per episode. Intervals are over images.",
         header=("arm", "all", *families, "calls", "failed %", "hits %", "tokens"),
         rows=tuple(rows),
     )

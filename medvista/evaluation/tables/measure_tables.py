@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 
+from medvista.evaluation.numbers.benchmark_scoring import benchmark_scoring
 from medvista.evaluation.numbers.results import ArmScore, Results
 from medvista.evaluation.tables.arm_tables import MISSING, Table, interval, percent
-from medvista.metrics import scoring_for
 
 _CALIBRATION: Mapping[str, str] = {
     "ece": "mean gap between confidence and accuracy, over 15 bins (expected calibration error); lower is better",
@@ -32,7 +32,10 @@ def measure_tables(results: Results) -> list[Table]:
     def names(score: ArmScore) -> list[str]:
         return [name for name in score.measures if name != "accuracy"]  # which stands in the table of arms
 
-    return _by_arm(results, "its own measures in % [95 % interval]", names, cell)
+    about = (
+        "Rows are arms, columns what the benchmark's paper reports, on all test questions that a measure applies to."
+    )
+    return _by_arm(results, "its own measures in % [95 % interval]", names, cell, about=about)
 
 
 def calibration_tables(results: Results) -> list[Table]:
@@ -54,6 +57,8 @@ def calibration_tables(results: Results) -> list[Table]:
         "abstention and calibration of answer probabilities",
         lambda score: list(values(score)),
         cell,
+        about="Rows are arms, columns what is measured on the test questions, as fractions: whether arms answer at "
+        "all, and whether the probability of an answer's tokens says how often it is right.",
         only=lambda score: bool(score.calibration) or score.answered_rate < 1,
         order=(*_ANSWERED, *_CALIBRATION),  # which the first arm may lack some of: one that is never right has no auroc
     )
@@ -62,7 +67,7 @@ def calibration_tables(results: Results) -> list[Table]:
 def column_meanings(results: Results) -> dict[str, str]:
     """What the columns of `measure_tables` and `calibration_tables` are, a line each, in their order."""
     used = dict.fromkeys(name for t in (*measure_tables(results), *calibration_tables(results)) for name in t.header)
-    scorings = map(scoring_for, results.benchmarks())
+    scorings = map(benchmark_scoring, results.benchmarks())
     meanings = {measure.name: measure.meaning for scoring in scorings for measure in scoring.measures}
     meanings |= {**_ANSWERED, **_CALIBRATION}
     return {name: meanings[name] for name in used if name in meanings}
@@ -90,7 +95,8 @@ def _slice_table(benchmark: str, mode: str, dimension: str, scores: Mapping[str,
 
     rows = tuple((label, str(n), *(cell(score, label) for score in scores.values())) for label, n in counts.items())
     title = f"{benchmark}, {mode}, by {dimension.replace('_', ' ')}: accuracy in % [95 % interval]"
-    return Table(title=title, header=(dimension.replace("_", " "), "n", *scores), rows=rows)
+    about = "Rows are groups of the test questions, n how many there are, the other columns arms."
+    return Table(title=title, about=about, header=(dimension.replace("_", " "), "n", *scores), rows=rows)
 
 
 def _by_arm(
@@ -98,6 +104,7 @@ def _by_arm(
     title: str,
     names_of: Callable[[ArmScore], list[str]],
     cell: Callable[[ArmScore, str], str],
+    about: str,
     only: Callable[[ArmScore], bool] = lambda _: True,
     order: Sequence[str] = (),
 ) -> list[Table]:
@@ -111,7 +118,8 @@ def _by_arm(
                 continue
             names = [name for name in order if name in names] or names
             rows = tuple((arm, *(cell(score, name) for name in names)) for arm, score in scores.items())
-            tables.append(Table(title=f"{benchmark}, {mode}: {title}", header=("arm", *names), rows=rows))
+            heading = f"{benchmark}, {mode}: {title}"
+            tables.append(Table(title=heading, about=about, header=("arm", *names), rows=rows))
     return tables
 
 

@@ -2,26 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.tables.arm_tables import Table, arms_tables, comparison_tables, seed_tables
 from medvista.evaluation.tables.measure_tables import calibration_tables, measure_tables, slice_tables
 from medvista.evaluation.tables.tool_tables import counterfactual_tables, evidence_tables
 
 
-def headline_tables(results: Results) -> list[Table]:
-    """What is printed at the end of training: how good, better than what, and whether looking mattered."""
-    return [
-        *arms_tables(results),
-        *seed_tables(results),
-        *comparison_tables(results),
-        *counterfactual_tables(results),
-    ]
-
-
 def main_tables(results: Results) -> list[Table]:
-    """What is printed at the end of an evaluation; the slices are in the report."""
+    """All but the slices, which are many."""
     return [
         *arms_tables(results),
         *seed_tables(results),
@@ -31,11 +19,6 @@ def main_tables(results: Results) -> list[Table]:
         *evidence_tables(results),
         *calibration_tables(results),
     ]
-
-
-def format_tables(tables: Iterable[Table]) -> str:
-    """Tables as aligned text for a terminal."""
-    return "\n\n".join(table.to_text() for table in tables)
 
 
 def format_markdown(results: Results) -> str:

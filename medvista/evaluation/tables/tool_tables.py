@@ -5,7 +5,7 @@ from __future__ import annotations
 from medvista.evaluation.numbers.results import Counterfactual, Evidence, Interval, Results
 from medvista.evaluation.tables.arm_tables import MISSING, Table, interval, p_text, percent, signed_points
 
-_SHOWN = {
+SHOWN = {
     "blank": "nothing (blank)",
     "shuffled": "another image's (shuffled)",
     "random": "a random region",
@@ -31,6 +31,9 @@ def counterfactual_tables(results: Results) -> list[Table]:
         Table(
             title=f"Did the tool matter? {arm} on {benchmark}, {mode}: the same questions, other observations "
             "[95 % interval]",
+            about="Rows are what was shown instead of the tools' results. with a look: questions on which a tool had "
+            "shown something; accuracy and then: % of all questions answered right before and after; change: their "
+            "difference; p (Holm): that of no change, corrected for all rows.",
             header=header,
             rows=tuple(
                 _counterfactual_row(found)
@@ -61,6 +64,9 @@ def evidence_tables(results: Results) -> list[Table]:
     return [
         Table(
             title="Did it look at the evidence? Regions looked at against annotated boxes and masks [95 % interval]",
+            about="Rows are arms on a benchmark. annotated: test questions with marked evidence; looked: those on "
+            "which the arm looked anywhere; boxes hit %: of these, a region looked at holds the centre of a marked "
+            "box; by chance %: the same for regions at random places; masks hit %: a region holds half of a mask.",
             header=header,
             rows=tuple(map(_evidence_row, results.evidence)),
         )
@@ -70,7 +76,7 @@ def evidence_tables(results: Results) -> list[Table]:
 def _counterfactual_row(found: Counterfactual) -> tuple[str, ...]:
     overall, looked = found.overall, found.looked
     return (
-        _SHOWN.get(found.change, found.change),
+        SHOWN.get(found.change, found.change),
         str(overall.n),
         str(looked.n if looked else 0),
         percent(overall.accuracy),

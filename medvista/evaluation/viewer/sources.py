@@ -11,6 +11,7 @@ from pathlib import Path
 from medvista.errors import UserError
 from medvista.evaluation.numbers.results import MODES, Results
 from medvista.evaluation.numbers.results_file import read_results
+from medvista.evaluation.playing.episode_set import EpisodeSet
 
 _ENDING = re.compile(r"\.jsonl(\.rank\d+)?$")  # while an evaluation runs, each process has a file of its own
 
@@ -70,13 +71,13 @@ def _source(path: Path, folder: Path, run: str, results: Results | None) -> Sour
     """What a file's name says: ``test/<benchmark>-<arm>-<mode>.jsonl``, or ``<stage>/<which>.jsonl`` of training."""
     parts = path.relative_to(folder / "trajectories").parts
     name = _ENDING.sub("", path.name)
-    pieces = name.rsplit("-", 2)
-    if parts[0] != "test" or len(pieces) != 3 or pieces[2] not in MODES:
+    played = EpisodeSet.of_file(name)
+    if parts[0] != "test" or played is None:
         return Source(path=path, run=run, arm="/".join(parts[:-1]) or name, mode=name, folder=folder)
-    _, arm, mode = pieces
+    arm, mode = f"{played.arm}.{played.change}" if played.change else played.arm, played.mode
     main = results.comparisons[0].arm if results and results.comparisons else None
     about = results.descriptions.get(arm, "") if results else ""
-    if "." in arm:  # "policy.blank"
+    if played.change:
         about = "a replay, with something else in the place of what its tools showed"
     headline = (arm, mode) == (main, MODES[0])
     return Source(path=path, run=run, arm=arm, mode=mode, about=about, headline=headline, folder=folder)

@@ -9,7 +9,7 @@ from typing import Annotated
 from medvista.imaging.geometry import box_to_source
 from medvista.tools.base import pick_image, tool
 from medvista.tools.builtin.zoom import zoom
-from medvista.tools.model_arguments import ModelBox
+from medvista.tools.model_arguments import ModelBox, written
 from medvista.tools.schema import ArgumentError, Bounds, Items
 from medvista.types import MedicalImage, Region, ToolResult
 
@@ -28,9 +28,9 @@ def compare(
 
     Args:
         boxes: the regions, each x1 y1 x2 y2, 0-1000 of the width or height of its image; without it, whole images.
-        image: indices of the images: one a region, or a single one for all; the first image, 0, by default.
+        image: indices of the images: one per region, or a single one for all; the first image, 0, by default.
     """
-    # An image each, not one montage: each fills the view of the policy, and keeps its own way back to its source.
+    # One image per region, not one montage: each fills the policy's view and keeps its way back to its source.
     shown = [
         _view(images, index, box, number) for number, (index, box) in enumerate(_pairs(boxes, image or [0]), start=1)
     ]
@@ -68,9 +68,8 @@ def _view(
         result = zoom(images, bbox_2d=box, image=index)
     except ArgumentError as error:
         raise ArgumentError(f"box {number}: {error}") from None
-    written = ", ".join(f"{value:g}" for value in box)
     regions = tuple(replace(region, label="compare") for region in result.regions)
-    return result.images[0], f"image {index} at [{written}]", regions
+    return result.images[0], f"image {index} at [{written(box)}]", regions
 
 
 def _described(view: MedicalImage, text: str) -> str:

@@ -14,7 +14,7 @@ from skimage import exposure, filters, restoration
 from medvista.imaging.display import default_window, to_display
 from medvista.tools.base import pick_image, tool
 from medvista.tools.schema import ArgumentError, Bounds
-from medvista.types import MedicalImage, ToolResult
+from medvista.types import MedicalImage, ToolResult, Window
 
 Method = Literal["clahe", "gamma", "denoise", "sharpen"]
 
@@ -54,12 +54,13 @@ def enhance(
             "Zoom to a part, then denoise that."
         )
     amount = strength if gamma is None else gamma
-    enhanced = np.clip(_METHODS[method](_displayed(looked_at), amount), 0.0, 1.0)
-    pixels = (enhanced * 255.0 + 0.5).astype(np.uint8)
+    missing = np.isnan(looked_at.pixels)
+    enhanced = _METHODS[method](_continued(_displayed(looked_at), missing), amount)
+    pixels, shown = _in_8_bits(enhanced, missing)
     setting = f"gamma {amount:g}" if method == "gamma" else f"{method}, strength {amount:g}"
     return ToolResult(
         text=f"Image {image} enhanced ({setting}). These are display greys, not the original values.",
-        images=(replace(looked_at, pixels=pixels, window=None, curve=None, volume=None),),
+        images=(replace(looked_at, pixels=pixels, window=shown, curve=None, volume=None),),
     )
 
 
@@ -72,6 +73,22 @@ def _displayed(image: MedicalImage) -> np.ndarray:
     low = window.centre - window.width / 2
     grey = (pixels.astype(np.float64) - low) / max(window.width, 1e-6)
     return np.clip(np.nan_to_num(grey, nan=0.0), 0.0, 1.0)
+
+
+def _continued(grey: np.ndarray, missing: np.ndarray) -> np.ndarray:
+    """The display with the nearest known grey where values are missing, so that padding makes no edge in it."""
+    if not missing.any() or missing.all():
+        return grey
+    nearest = ndimage.distance_transform_edt(missing, return_distances=False, return_indices=True)
+    return np.asarray(grey[tuple(nearest)])
+
+
+def _in_8_bits(enhanced: np.ndarray, missing: np.ndarray) -> tuple[np.ndarray, Window | None]:
+    """Greys of 0-255 with the window they need: missing values stay missing, and these no 8 bits can hold."""
+    greys = (np.clip(enhanced, 0.0, 1.0) * 255.0 + 0.5).astype(np.uint8)
+    if not missing.any():
+        return greys, None
+    return np.where(missing, np.float16(np.nan), greys.astype(np.float16)), Window(centre=127.5, width=255.0)
 
 
 def _clahe(grey: np.ndarray, strength: float) -> np.ndarray:

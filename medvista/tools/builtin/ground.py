@@ -14,7 +14,7 @@ from medvista.imaging.draw import draw_boxes, to_picture
 from medvista.imaging.geometry import box_to_model, box_to_source
 from medvista.settings import GroundConfig
 from medvista.tools.base import Tool, pick_image
-from medvista.tools.batching import ToolRequest
+from medvista.tools.capabilities import ToolRequest
 from medvista.tools.options import read_options
 from medvista.tools.schema import ArgumentError, Bounds
 from medvista.types import MedicalImage, Region, ToolResult

@@ -14,7 +14,7 @@ from medvista.tools.schema import Bounds
 from medvista.types import MedicalImage, Region, ToolResult
 
 if TYPE_CHECKING:  # rapidocr is an extra
-    from medvista.tools.text_reader import TextLine, TextReader
+    from medvista.tools.ocr import TextLine, TextReader
 
 
 class ReadText:
@@ -28,7 +28,7 @@ class ReadText:
         self.config = config or ReadTextConfig()
 
     def load(self) -> None:
-        """Read the weights, once a process."""
+        """Read the weights, once per process."""
         self._reader()
 
     def __call__(self, images: Sequence[MedicalImage], image: Annotated[int, Bounds(0)] = 0) -> ToolResult:
@@ -51,7 +51,7 @@ class ReadText:
         )
 
     def _reader(self) -> TextReader:
-        from medvista.tools.text_reader import shared_reader
+        from medvista.tools.ocr import shared_reader
 
         return shared_reader()
 

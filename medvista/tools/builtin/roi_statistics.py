@@ -43,7 +43,7 @@ def roi_statistics(
     box = box_from_model(require_box(bbox_2d), looked_at.size)
     values = _values(looked_at, source, box, shape)
     unit = "hu" if in_hounsfield_units(source) else "grey"
-    finite = values[np.isfinite(values)].astype(np.float64)
+    finite = values[np.isfinite(values)].astype(np.float64)  # padding shows nothing of the patient
     data = {
         f"mean_{unit}": float(finite.mean()),
         f"sd_{unit}": float(finite.std()),
@@ -53,7 +53,10 @@ def roi_statistics(
     }
     place = clip_box(box_to_source(looked_at, box), source.size)
     region = Region(box=place, image=looked_at.source, label="roi_statistics", slice=looked_at.slice)
-    return ToolResult(text=_sentence(image, bbox_2d, shape, data, unit), regions=(region,), data=data)
+    text = _sentence(image, bbox_2d, shape, data, unit)
+    if finite.size < len(values):
+        text += f" {len(values) - finite.size} of these pixels hold no value and count for the area only."
+    return ToolResult(text=text, regions=(region,), data=data)
 
 
 def _values(looked_at: MedicalImage, source: MedicalImage, box: Box, shape: Shape) -> np.ndarray:

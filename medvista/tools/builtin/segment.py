@@ -17,7 +17,7 @@ from medvista.imaging.outline import outlined
 from medvista.imaging.volume import source_image
 from medvista.settings import SegmentConfig
 from medvista.tools.base import Tool, pick_image
-from medvista.tools.batching import ToolRequest
+from medvista.tools.capabilities import ToolRequest
 from medvista.tools.model_arguments import ModelBox, ModelPoint, point_from_model, require_box
 from medvista.tools.options import read_options
 from medvista.tools.schema import ArgumentError, Bounds

@@ -9,10 +9,9 @@ from typing import Annotated
 from medvista.imaging.geometry import box_from_model
 from medvista.imaging.volume import describe_slice, points_to_voxels, position, slice_count, take_slice
 from medvista.tools.base import Tool, pick_image
+from medvista.tools.model_arguments import ModelPoint
 from medvista.tools.schema import ArgumentError, Bounds
 from medvista.types import MedicalImage, Plane, Region, Slice, ToolResult, Volume
-
-Coordinate = Annotated[float, Bounds(0, 1000)]
 
 
 def _slice(
@@ -20,7 +19,7 @@ def _slice(
     image: Annotated[int, Bounds(0)] = 0,
     plane: Plane | None = None,
     index: Annotated[int, Bounds(0)] | None = None,
-    through: tuple[Coordinate, Coordinate] | None = None,
+    through: ModelPoint | None = None,
 ) -> ToolResult:
     """Show another slice of a volume, by its number or through a point of an image you have seen.
 

@@ -61,8 +61,8 @@ def window(
 
 
 def in_hounsfield_units(image: MedicalImage) -> bool:
-    """True for CT grey values; an 8-bit CT picture has lost them."""
-    return image.modality == "CT" and image.pixels.dtype != np.uint8
+    """True for CT grey values; an 8-bit CT picture has lost them (with padding it is in float16)."""
+    return image.modality == "CT" and image.pixels.dtype not in (np.uint8, np.float16)
 
 
 def _choose(

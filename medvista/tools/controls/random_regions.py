@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from medvista.imaging.geometry import MODEL_SCALE
+from medvista.tools.controls.toolbox_wrapper import ToolboxWrapper
+from medvista.tools.model_arguments import has_area, written
 from medvista.tools.toolbox import Toolbox
-from medvista.tools.toolbox_wrapper import ToolboxWrapper
 from medvista.types import MedicalImage, ToolCall, ToolResult
 
 SUBSTITUTED = "substituted"  # in `ToolResult.data`: that what was shown is not what the call asked for, and what it is
@@ -48,7 +49,7 @@ class RandomRegions(ToolboxWrapper):
             return result
         text = result.text
         for asked, random in _pairs(call.arguments, moved):
-            text = _written(random).sub(", ".join(f"{value:g}" for value in asked), text)
+            text = _pattern_of(random).sub(written(asked), text)
         return replace(result, text=text, data={**result.data, SUBSTITUTED: f"random region {moved}"})
 
 
@@ -80,7 +81,7 @@ def _pairs(asked: Mapping[str, Any], moved: Mapping[str, Any]) -> Iterator[tuple
             yield from zip(asked[name], value, strict=True)
 
 
-def _written(box: Sequence[float]) -> re.Pattern[str]:
+def _pattern_of(box: Sequence[float]) -> re.Pattern[str]:
     """The four numbers of a box one behind the other, as a text would repeat them."""
     numbers = r"[\s,]+".join(re.escape(f"{value:g}") for value in box)
     return re.compile(rf"(?<![\d.]){numbers}(?![\d.]*\d)")
@@ -91,7 +92,7 @@ def _is_box(box: Any) -> bool:
         return False
     if not all(type(value) in (int, float) and 0 <= value <= MODEL_SCALE for value in box):
         return False
-    return bool(box[0] < box[2] and box[1] < box[3])
+    return has_area(box)
 
 
 def _move(box: Sequence[float], place: np.ndarray) -> list[float]:

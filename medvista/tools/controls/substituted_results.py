@@ -13,8 +13,8 @@ import numpy as np
 
 from medvista.imaging import blank_image
 from medvista.tools.controls.random_regions import SUBSTITUTED
+from medvista.tools.controls.toolbox_wrapper import ToolboxWrapper
 from medvista.tools.toolbox import Toolbox
-from medvista.tools.toolbox_wrapper import ToolboxWrapper
 from medvista.types import MedicalImage, ToolCall, ToolResult
 
 

@@ -1,4 +1,4 @@
-"""What a worker does with the requests it is sent: a reply each, whatever happens."""
+"""What a worker does with the requests it is sent: one reply per request, whatever happens."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from medvista.tools.base import Tool
-from medvista.tools.batching import BatchedTool, LoadedTool, ToolRequest
+from medvista.tools.capabilities import BatchedTool, LoadedTool, ToolRequest
+from medvista.tools.executors import failures
+from medvista.tools.executors.base import CallError
 from medvista.tools.executors.packing import pack
 from medvista.tools.schema import ArgumentError
 from medvista.types import ToolErrorType
@@ -37,7 +39,7 @@ def load(tool: Tool) -> None:
 
 
 def answer(tool: Tool, requests: Sequence[ToolRequest]) -> list[Reply]:
-    """A reply a request, in order; one that fails does not touch the others."""
+    """One reply per request, in order; one that fails does not touch the others."""
     function: object = tool.function
     if len(requests) > 1 and isinstance(function, BatchedTool):
         try:
@@ -69,21 +71,18 @@ def _failed(tool: Tool, error: BaseException) -> Reply:
     if isinstance(error, ArgumentError):
         return Reply(failure=ToolErrorType.INVALID_ARGUMENTS, message=str(error))
     if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
-        return Reply(failure=ToolErrorType.OUT_OF_MEMORY, message=f"{tool.name} ran out of memory.")
-    trace = "".join(traceback.format_exception(error))
-    return Reply(failure=ToolErrorType.FAILED, message=failure_message(tool, error), trace=trace)
+        return _reply(failures.out_of_memory(tool))
+    return _reply(failures.raised(tool, error), trace="".join(traceback.format_exception(error)))
 
 
-def failure_message(tool: Tool, error: BaseException) -> str:
-    """What the model reads of a tool that raised."""
-    return f"{tool.name} failed: {type(error).__name__}: {str(error)[:200]}"
+def _reply(failure: CallError, trace: str = "") -> Reply:
+    return Reply(failure=failure.kind, message=failure.message, trace=trace)
 
 
 def could_not_load(error: BaseException) -> Reply:
     """The reply of a worker that cannot serve its tool."""
     trace = "".join(traceback.format_exception(error))
-    message = f"the tool could not be loaded: {type(error).__name__}: {str(error)[:200]}"
-    return Reply(failure=ToolErrorType.UNAVAILABLE, message=message, trace=trace)
+    return Reply(failure=ToolErrorType.UNAVAILABLE, message=failures.loading_raised(error), trace=trace)
 
 
 def _packable(tool: Tool, reply: Reply) -> Reply:
@@ -92,7 +91,5 @@ def _packable(tool: Tool, reply: Reply) -> Reply:
     except MemoryError as error:
         return _failed(tool, error)
     except Exception as error:
-        kind = type(reply.value).__name__
-        message = f"{tool.name} returned a {kind} that cannot leave its process: {type(error).__name__}."
-        return Reply(failure=ToolErrorType.FAILED, message=message)
+        return _reply(failures.result_not_sendable(tool, reply.value, error))
     return reply

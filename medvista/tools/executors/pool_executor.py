@@ -1,4 +1,4 @@
-"""What executors with workers share: a pool of workers for each tool, ended with the executor."""
+"""What executors with workers share: one pool of workers per tool, ended with the executor."""
 
 from __future__ import annotations
 
@@ -14,18 +14,19 @@ import cloudpickle
 
 from medvista.settings import ToolLimits
 from medvista.tools.base import Tool
-from medvista.tools.batching import BatchedTool, HostedTool, LoadedTool, ToolRequest
-from medvista.tools.executors.base import CallError, Execution, Executor
+from medvista.tools.capabilities import BatchedTool, HostedTool, LoadedTool, ToolRequest
+from medvista.tools.executors import failures
+from medvista.tools.executors.base import Execution, Executor
 from medvista.tools.executors.threads import ThreadExecutor
-from medvista.tools.executors.worker_pool import ToolPool, Worker
-from medvista.types import MedicalImage, ToolErrorType
+from medvista.tools.executors.worker_pool import Worker, WorkerPool
+from medvista.types import MedicalImage
 
 DEFAULTS = ToolLimits(timeout_s=60.0)
 CONCURRENCY = 4  # workers of a tool; one where it holds weights
 START_TIMEOUT_S = 300.0
 
 
-class PooledExecutor(Executor):
+class PoolExecutor(Executor):
     """Runs each tool in workers of its own, which are killed and replaced where they hang, crash or run out of memory.
 
     A call's time runs from when it has a worker that has loaded the tool; before that it waits its turn. Tools that
@@ -51,7 +52,7 @@ class PooledExecutor(Executor):
             replace(self.limits, memory_mb=None),
             {name: replace(given, memory_mb=None) for name, given in self.per_tool.items()},
         )
-        self._pools: dict[Tool, ToolPool] = {}
+        self._pools: dict[Tool, WorkerPool] = {}
         self._lock = threading.Lock()
         self._closed = False
         # When the executor is collected and when the interpreter ends, whichever is first.
@@ -74,15 +75,15 @@ class PooledExecutor(Executor):
     def _make_worker(self, tool: Tool, limits: ToolLimits) -> Worker:
         """Starts a worker without waiting for it."""
 
-    def _pool(self, tool: Tool) -> ToolPool:
+    def _pool(self, tool: Tool) -> WorkerPool:
         with self._lock:
             if self._closed:
-                raise CallError(ToolErrorType.UNAVAILABLE, f"{tool.name} is not run any more: its executor was closed.")
+                raise failures.closed(tool)
             if tool not in self._pools:
                 self._pools[tool] = self._new_pool(tool)
             return self._pools[tool]
 
-    def _new_pool(self, tool: Tool) -> ToolPool:
+    def _new_pool(self, tool: Tool) -> WorkerPool:
         limits = self.limits_of(tool)
         heavy = isinstance(tool.function, LoadedTool | BatchedTool)
         make_worker = weakref.WeakMethod(self._make_worker)  # the pool shall not keep its executor from being collected
@@ -92,7 +93,7 @@ class PooledExecutor(Executor):
             assert method is not None, "a pool outlived its executor"
             return method(tool, limits)
 
-        return ToolPool(
+        return WorkerPool(
             tool,
             make,
             size=limits.concurrency or (1 if heavy else CONCURRENCY),
@@ -110,12 +111,11 @@ def pickled(tool: Tool) -> bytes:
     try:
         data: bytes = cloudpickle.dumps(tool)
     except Exception as error:  # what pickling raises depends on what is pickled
-        message = f"{tool.name} cannot be sent to a worker: {type(error).__name__}: {str(error)[:200]}"
-        raise CallError(ToolErrorType.UNAVAILABLE, message) from error
+        raise failures.not_sendable(tool, error) from error
     return data
 
 
-def _close_pools(pools: dict[Tool, ToolPool], owner: int) -> None:
+def _close_pools(pools: dict[Tool, WorkerPool], owner: int) -> None:
     if os.getpid() != owner:  # in a fork the workers are still the parent's
         return
     for pool in list(pools.values()):

@@ -14,17 +14,16 @@ from typing import Any
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools.base import Tool
-from medvista.tools.batching import ToolRequest
+from medvista.tools.capabilities import ToolRequest
+from medvista.tools.executors import failures
 from medvista.tools.executors.answering import Reply
-from medvista.tools.executors.base import CallError
 from medvista.tools.executors.channel import Channel
 from medvista.tools.executors.packing import pack, unpack
-from medvista.tools.executors.pool_executor import START_TIMEOUT_S, PooledExecutor, pickled
+from medvista.tools.executors.pool_executor import START_TIMEOUT_S, PoolExecutor, pickled
 from medvista.tools.executors.shared_arrays import SharedArray, read_array
 from medvista.tools.executors.worker_pool import WorkerDiedError
 from medvista.tools.executors.worker_process import READY, serve
 from medvista.tools.per_array import PerArray
-from medvista.types import ToolErrorType
 
 log = logging.getLogger(__name__)
 
@@ -32,17 +31,17 @@ SHARED_BYTES = 1 << 30  # of images kept in shared memory between calls
 SHARED_COUNT = 256  # each is an open file, of which a process may have 1,024 by default
 
 
-class ProcessExecutor(PooledExecutor):
+class ProcessExecutor(PoolExecutor):
     """Runs tools in processes on this machine.
 
     A process is forked from a server that has imported medvista (multiprocessing's ``forkserver``), in about 20 ms.
     Large images go through shared memory, once for all the calls on them; a tool sees their pixels read-only.
 
     Args:
-        limits: see `PooledExecutor`; `memory_mb` is what a process may allocate beyond what it had when it started
+        limits: see `PoolExecutor`; `memory_mb` is what a process may allocate beyond what it had when it started
             (RLIMIT_DATA: Linux only).
         per_tool: see `Executor`.
-        start_timeout_s: see `PooledExecutor`.
+        start_timeout_s: see `PoolExecutor`.
 
     Raises:
         UserError: this system has no Unix sockets.
@@ -103,17 +102,16 @@ class _ProcessWorker:
     def wait_until_ready(self, timeout_s: float) -> None:
         if self._ready:
             return
-        name = self._tool.name
         try:
             data, _ = self._channel.receive(read_array, timeout_s)
         except TimeoutError:
-            raise CallError(ToolErrorType.UNAVAILABLE, f"{name} was not loaded within {timeout_s:g} s.") from None
+            raise failures.not_loaded_in_time(self._tool, timeout_s) from None
         except (EOFError, OSError):
-            raise CallError(ToolErrorType.CRASHED, f"{name} ended its process while loading ({self._end()}).") from None
+            raise failures.worker_ended_loading(self._tool, "process", self._end()) from None
         if data != READY:
             reply: Reply = unpack(data, ())
-            log.warning("tool %s could not be loaded\n%s", name, reply.trace)
-            raise CallError(ToolErrorType.UNAVAILABLE, f"{name}: {reply.message}")
+            log.warning("tool %s could not be loaded\n%s", self._tool.name, reply.trace)
+            raise failures.not_loaded(self._tool, reply.message)
         self._ready = True
 
     def run(self, requests: Sequence[ToolRequest], timeout_s: float | None) -> Sequence[Reply]:

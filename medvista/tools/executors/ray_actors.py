@@ -13,15 +13,14 @@ import numpy as np
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools.base import Tool
-from medvista.tools.batching import ToolRequest
+from medvista.tools.capabilities import ToolRequest
+from medvista.tools.executors import failures
 from medvista.tools.executors.answering import Reply, answer, could_not_load, load, pack_replies
-from medvista.tools.executors.base import CallError
 from medvista.tools.executors.memory import limit_memory
 from medvista.tools.executors.packing import pack, unpack
-from medvista.tools.executors.pool_executor import START_TIMEOUT_S, PooledExecutor, pickled
+from medvista.tools.executors.pool_executor import START_TIMEOUT_S, PoolExecutor, pickled
 from medvista.tools.executors.worker_pool import WorkerDiedError
 from medvista.tools.per_array import PerArray
-from medvista.types import ToolErrorType
 
 try:
     import ray
@@ -38,16 +37,16 @@ _QUIET = {"log_to_driver": False, "logging_level": "warning"}
 _LOCAL = {"include_dashboard": False, "_system_config": {"worker_niceness": 0}}
 
 
-class RayExecutor(PooledExecutor):
-    """Runs tools in Ray actors. A model tool holds its weights once an actor, and answers in batches.
+class RayExecutor(PoolExecutor):
+    """Runs tools in Ray actors. A model tool holds its weights once per actor, and answers in batches.
 
     Large images go through Ray's object store, once for all the calls on them; a tool sees their pixels read-only.
 
     Args:
-        limits: see `PooledExecutor`; `memory_mb` is what an actor may allocate beyond what it had when it started
+        limits: see `PoolExecutor`; `memory_mb` is what an actor may allocate beyond what it had when it started
             (RLIMIT_DATA: Linux only).
         per_tool: see `Executor`.
-        start_timeout_s: see `PooledExecutor`.
+        start_timeout_s: see `PoolExecutor`.
         actor_options: by name of a tool, what Ray is asked for its actors: ``{"segment": {"num_gpus": 1}}``. By default
             an actor reserves nothing.
         init: arguments of `ray.init`, where Ray does not run yet: ``{"address": "auto"}`` joins a cluster. What was
@@ -148,16 +147,15 @@ class _RayWorker:
     def wait_until_ready(self, timeout_s: float) -> None:
         if self._loading is None:
             return
-        name = self._tool.name
         try:
             reply: Reply = ray.get(self._loading, timeout=timeout_s)
         except GetTimeoutError:
-            raise CallError(ToolErrorType.UNAVAILABLE, f"{name} was not loaded within {timeout_s:g} s.") from None
+            raise failures.not_loaded_in_time(self._tool, timeout_s) from None
         except RayError as error:
-            raise CallError(ToolErrorType.CRASHED, f"{name} ended its actor while loading ({_why(error)}).") from None
+            raise failures.worker_ended_loading(self._tool, "actor", _why(error)) from None
         if reply.failure is not None:
-            log.warning("tool %s could not be loaded\n%s", name, reply.trace)
-            raise CallError(reply.failure, f"{name}: {reply.message}")
+            log.warning("tool %s could not be loaded\n%s", self._tool.name, reply.trace)
+            raise failures.not_loaded(self._tool, reply.message)
         self._loading = None
 
     def run(self, requests: Sequence[ToolRequest], timeout_s: float | None) -> Sequence[Reply]:

@@ -55,7 +55,7 @@ def map_array(fd: int, form: ArrayForm) -> np.ndarray:
 
 
 def read_array(fd: int, form: ArrayForm) -> np.ndarray:
-    """The shared array as an array of our own, which holds no descriptor open; closes the descriptor."""
+    """A copy of the shared array, which holds no descriptor open; closes the descriptor."""
     try:
         array = np.empty(form.shape, form.dtype)
         rest, offset = array.reshape(-1).view(np.uint8).data, 0

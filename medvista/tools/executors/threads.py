@@ -11,8 +11,9 @@ from typing import Any
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools.base import Tool
-from medvista.tools.executors.base import CallError, Execution, Executor
-from medvista.types import MedicalImage, ToolErrorType
+from medvista.tools.executors import failures
+from medvista.tools.executors.base import Execution, Executor
+from medvista.types import MedicalImage
 
 CONCURRENCY = 16  # threads of a tool, where a timeout makes threads
 
@@ -52,14 +53,14 @@ class ThreadExecutor(Executor):
             return Execution(self._run_within(limits.timeout_s, tool, images, arguments))
         if limits.concurrency is None:
             return Execution(tool(images, **arguments))
-        with self._places_of(tool).one(tool.name):
+        with self._places_of(tool).one(tool):
             return Execution(tool(images, **arguments))
 
     def _run_within(
         self, seconds: float, tool: Tool, images: Sequence[MedicalImage], arguments: Mapping[str, Any]
     ) -> Any:
         places, outcome = self._places_of(tool), _Outcome()
-        places.take(tool.name)
+        places.take(tool)
 
         def work() -> None:
             try:
@@ -75,7 +76,7 @@ class ThreadExecutor(Executor):
             value, error = outcome.value.get(timeout=seconds)
         except queue.Empty:
             places.abandon(outcome)
-            raise CallError(ToolErrorType.TIMEOUT, f"{tool.name} took longer than {seconds:g} s.") from None
+            raise failures.took_too_long(tool, seconds) from None
         if error is not None:
             raise error
         return value
@@ -106,23 +107,20 @@ class _Places:
         self._changed = threading.Condition()
 
     @contextmanager
-    def one(self, name: str) -> Iterator[None]:
+    def one(self, tool: Tool) -> Iterator[None]:
         """A place for a call that nobody will abandon."""
-        self.take(name)
+        self.take(tool)
         try:
             yield
         finally:
             self.give_back(_Outcome())
 
-    def take(self, name: str) -> None:
+    def take(self, tool: Tool) -> None:
         """Waits for a place; refuses where that could be for ever."""
         with self._changed:
             self._changed.wait_for(lambda: self._taken < self._count or self._abandoned == self._count)
             if self._abandoned == self._count:
-                raise CallError(
-                    ToolErrorType.UNAVAILABLE,
-                    f"{name} is switched off: {self._count} of its calls ran out of time and have not ended yet.",
-                )
+                raise failures.switched_off(tool, self._count)
             self._taken += 1
 
     def give_back(self, outcome: _Outcome) -> None:

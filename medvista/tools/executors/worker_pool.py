@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from medvista.tools.base import Tool
-from medvista.tools.batching import BatchedTool, ToolRequest
+from medvista.tools.capabilities import BatchedTool, ToolRequest
+from medvista.tools.executors import failures
 from medvista.tools.executors.answering import Reply
 from medvista.tools.executors.base import CallError, Execution
 from medvista.tools.schema import ArgumentError
@@ -40,7 +41,7 @@ class Worker(Protocol):
         """
 
     def run(self, requests: Sequence[ToolRequest], timeout_s: float | None) -> Sequence[Reply]:
-        """A reply a request.
+        """One reply per request.
 
         Raises:
             TimeoutError: they were not there in time; the worker is of no use any more.
@@ -70,12 +71,12 @@ class _Call:
         self.inbox: queue.SimpleQueue[_Lead | Execution | Exception] = queue.SimpleQueue()
 
 
-class ToolPool:
+class WorkerPool:
     """Up to `size` workers of one tool, started when they are needed.
 
-    No thread of its own: the first in the queue leads, that is, it takes a free worker, the calls that wait behind it
-    up to the tool's `max_batch`, runs them, hands out the replies, and appoints the next. A worker that hangs or dies
-    is replaced at once; the others of a batch that killed its worker are run again, alone.
+    The pool has no thread: the first call in the queue leads. In its caller's thread it takes a free worker, joins up
+    to `max_batch` calls, runs them, passes on the replies, and appoints the next. A worker that hangs or dies is
+    replaced at once; if a batch killed its worker, each of its calls is run again, alone.
 
     Args:
         tool: the tool.
@@ -116,7 +117,7 @@ class ToolPool:
         call = _Call(request)
         with self._lock:
             if self._closed:
-                raise self._closed_error()
+                raise failures.closed(self._tool)
             self._waiting.append(call)
             self._arrived.notify()
             self._appoint()
@@ -142,7 +143,7 @@ class ToolPool:
             for worker in self._at_work:  # their leaders notice, and discard them
                 worker.stop()
         for call in waiting:
-            call.inbox.put(self._closed_error())
+            call.inbox.put(failures.closed(self._tool))
         for worker in idle:
             worker.discard()
 
@@ -227,7 +228,7 @@ class ToolPool:
         return worker
 
     def _lose(self, worker: Worker | None, batch: list[_Call], error: BaseException) -> None:
-        """Answers a batch that got no replies, and puts another worker in the place of its own."""
+        """Answers a batch that got no replies, and replaces its worker."""
         if worker is not None:
             worker.stop()
         if isinstance(error, WorkerDiedError) and len(batch) > 1 and not self._closed:
@@ -277,17 +278,13 @@ class ToolPool:
         return CallError(reply.failure, reply.message)
 
     def _failure(self, error: BaseException) -> CallError:
-        name = self._tool.name
         if self._closed:
-            return self._closed_error()
+            return failures.closed(self._tool)
         if isinstance(error, CallError):
             return error
         if isinstance(error, TimeoutError):
-            return CallError(ToolErrorType.TIMEOUT, f"{name} took longer than {self._timeout_s:g} s.")
+            return failures.took_too_long(self._tool, self._timeout_s)
         if isinstance(error, WorkerDiedError):
-            return CallError(ToolErrorType.CRASHED, f"{name} ended its process ({error}).")
-        log.warning("tool %s could not be run", name, exc_info=error)
-        return CallError(ToolErrorType.FAILED, f"{name} failed: {type(error).__name__}: {str(error)[:200]}")
-
-    def _closed_error(self) -> CallError:
-        return CallError(ToolErrorType.UNAVAILABLE, f"{self._tool.name} is not run any more: its executor was closed.")
+            return failures.worker_ended(self._tool, error)
+        log.warning("tool %s could not be run", self._tool.name, exc_info=error)
+        return failures.raised(self._tool, error)

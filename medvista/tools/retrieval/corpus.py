@@ -34,7 +34,7 @@ def read_corpus(path: Path, passage_words: int = 120) -> list[Passage]:
 
     Text files are cut at empty lines, and paragraphs longer than `passage_words` at sentences. A JSON line is an
     object with ``text`` (or ``contents``, ``content``, ``passage``) and perhaps ``title``; one with ``question`` and
-    ``answer`` is read as both. SLAKE's ``en_*.csv`` hold one fact a line, ``subject#relation#value``; all facts of a
+    ``answer`` is read as both. SLAKE's ``en_*.csv`` hold one fact per line, ``subject#relation#value``; all facts of a
     subject make one passage, since a question about it seldom names the relation as the graph does. Other files are
     left out.
 

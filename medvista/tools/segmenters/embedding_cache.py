@@ -1,4 +1,4 @@
-"""Image embeddings kept by content: the costly half of a segmentation is done once an image, whoever asks."""
+"""Image embeddings kept by content: the costly half of a segmentation is done once per image, whoever asks."""
 
 from __future__ import annotations
 

@@ -20,7 +20,7 @@ class InputView:
     MedSAM's checkpoints do not say how MedSAM was trained.
     """
 
-    side: int  # pixels a side of what the model reads
+    side: int  # pixels per side of what the model reads
     stretch: bool  # True: both sides become `side`; False: the longer one does, and zeros follow right and below
     mean: tuple[float, ...] | None = None  # of RGB in 0-1; None: each picture's own minimum .. maximum becomes 0 .. 1
     std: tuple[float, ...] | None = None

@@ -20,10 +20,10 @@ from medvista.settings import GroundConfig, SegmentBackend, SegmentConfig
 from medvista.tools.checkpoints import load_whole, pick_device, require_checkpoint
 from medvista.tools.detectors import load_detector, require_detector
 from medvista.tools.segmenters import lite_medsam
-from medvista.tools.segmenters.concepts import ConceptSegmenter, DetectingSegmenter
+from medvista.tools.segmenters.base import Segmenter
 from medvista.tools.segmenters.input_view import InputView
-from medvista.tools.segmenters.prompt import Segmenter
-from medvista.tools.segmenters.prompted import PromptedSegmenter
+from medvista.tools.segmenters.phrases import ConceptSegmenter, DetectingSegmenter
+from medvista.tools.segmenters.places import PlaceSegmenter
 
 CHECKPOINTS: dict[SegmentBackend, str] = {
     "medsam": "wanglab/medsam-vit-base",
@@ -90,19 +90,19 @@ def _lite_weights(config: SegmentConfig) -> Path:
     return weights
 
 
-def _lite_medsam(config: SegmentConfig, device: torch.device) -> PromptedSegmenter:
+def _lite_medsam(config: SegmentConfig, device: torch.device) -> PlaceSegmenter:
     model: Any = lite_medsam.load_lite_medsam(_lite_weights(config))  # transformers hides the type of `to`
-    return PromptedSegmenter(model.to(device), lite_medsam.VIEW, choose=False, cached_images=config.cached_images)
+    return PlaceSegmenter(model.to(device), lite_medsam.VIEW, choose=False, cached_images=config.cached_images)
 
 
-def _sam(config: SegmentConfig, device: torch.device) -> PromptedSegmenter:
+def _sam(config: SegmentConfig, device: torch.device) -> PlaceSegmenter:
     model = _model(_MODELS[config.backend], config)
     view = _view(config, side=int(model.prompt_encoder.input_image_size))
     choose = config.backend != "medsam"
-    return PromptedSegmenter(model.to(device), view, choose=choose, cached_images=config.cached_images)
+    return PlaceSegmenter(model.to(device), view, choose=choose, cached_images=config.cached_images)
 
 
-def _reading(config: SegmentConfig, by_place: PromptedSegmenter, device: torch.device) -> ConceptSegmenter:
+def _reading(config: SegmentConfig, by_place: PlaceSegmenter, device: torch.device) -> ConceptSegmenter:
     model = _model(Sam3Model, config)
     tokenizer = AutoTokenizer.from_pretrained(_checkpoint(config), local_files_only=not config.download)
     return ConceptSegmenter(model.to(device), tokenizer, by_place.view, by_place, threshold=config.threshold)

@@ -2,7 +2,7 @@
 
 Architecture of Wu et al. 2022 (TinyViT, arXiv 2207.10666) as the LiteMedSAM branch of MedSAM changed it (Ma et al.
 2024, https://github.com/bowang-lab/MedSAM/tree/LiteMedSAM): the patch embedding has stride 1, the last merging does
-not shrink, and SAM's neck follows. Written anew for inference only, after the published code (Copyright Microsoft,
+not shrink, and SAM's neck follows. Written for inference only, after the published code (Copyright Microsoft,
 MIT licence); the modules carry the names of the published checkpoint, so that it loads strictly.
 """
 
@@ -13,14 +13,14 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from transformers.modeling_outputs import BaseModelOutput
 
-IMAGE_SIZE = 256  # pixels a side; the positions of prompts are relative to it
-EMBEDDING_SIZE = 64  # cells a side of the image embedding
+IMAGE_SIZE = 256  # pixels per side; the positions of prompts are relative to it
+EMBEDDING_SIZE = 64  # cells per side of the image embedding
 OUT_CHANNELS = 256
 
 _WIDTHS = (64, 128, 160, 320)
 _DEPTHS = (2, 2, 6, 2)
 _HEADS = (2, 4, 5, 10)
-_WINDOWS = (7, 7, 14, 7)  # cells a side; the first stage has no attention
+_WINDOWS = (7, 7, 14, 7)  # cells per side; the first stage has no attention
 _EXPANSION = 4
 _STRIDES = (2, 2, 1)  # of the merging after each stage but the last
 

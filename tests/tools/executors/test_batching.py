@@ -8,10 +8,10 @@ import time
 import pytest
 
 from medvista.tools import Tool
-from medvista.tools.batching import BatchedTool, LoadedTool, ToolRequest
+from medvista.tools.capabilities import BatchedTool, LoadedTool, ToolRequest
 from medvista.tools.executors import CallError
 from medvista.tools.executors.answering import answer, load
-from medvista.tools.executors.worker_pool import ToolPool, WorkerDiedError
+from medvista.tools.executors.worker_pool import WorkerDiedError, WorkerPool
 from medvista.tools.schema import ArgumentError
 from medvista.types import ToolErrorType, ToolResult
 
@@ -80,7 +80,7 @@ class HereAndNow:
 def a_pool(adder, *, size=1):
     HereAndNow.made = 0
     tool = Tool(adder, name="add")
-    return ToolPool(tool, lambda: HereAndNow(tool), size=size, timeout_s=5, start_timeout_s=5)
+    return WorkerPool(tool, lambda: HereAndNow(tool), size=size, timeout_s=5, start_timeout_s=5)
 
 
 def request(number):
@@ -206,7 +206,7 @@ def test_a_caller_that_is_interrupted_leaves_the_pool_in_order(in_thread):
     adder = Adder()
     adder.go.set()
     tool = Tool(adder, name="add")
-    pool = ToolPool(tool, lambda: Interrupted(tool), size=1, timeout_s=5, start_timeout_s=5)
+    pool = WorkerPool(tool, lambda: Interrupted(tool), size=1, timeout_s=5, start_timeout_s=5)
     with pytest.raises(KeyboardInterrupt):
         pool.run(request(5))
     assert pool.run(request(1)).value.text == "2"

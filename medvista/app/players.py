@@ -1,0 +1,148 @@
+"""What plays the episodes of a run: environments, tools and engines, put together for each arm's conditions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import asdict
+from functools import cached_property
+from typing import Any
+
+import gymnasium
+
+from medvista.app.arms import BLANKED, Conditions, ToolUse
+from medvista.app.config.schema import ExperimentConfig
+from medvista.app.progress import Progress
+from medvista.app.questions import Questions
+from medvista.app.toolboxes import find_tools, make_toolbox, step_threads
+from medvista.data.expert import ScriptedExpert
+from medvista.endpoint import ChatEndpoint
+from medvista.envs import BlankImages, MedicalVQAEnv
+from medvista.integrations.mcp_client import mcp_tools
+from medvista.parsing import format_action
+from medvista.policies import ChatRenderer, EndpointEngine, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
+from medvista.rewards import RewardFunction
+from medvista.rollout import RolloutCollector
+from medvista.tools import RandomRegions, Tool, Toolbox
+from medvista.types import FinalAnswer, Observation, Trajectory
+
+
+class Players:
+    """Makes the collectors of a run. All share one toolbox, whose workers are started once; `close` ends them.
+
+    Args:
+        config: of the run.
+        questions: whose episodes are played.
+        progress: told how far training and playing are; by default nobody is.
+    """
+
+    def __init__(self, config: ExperimentConfig, questions: Questions, progress: Progress | None = None) -> None:
+        self.config = config
+        self.questions = questions
+        self.progress = progress or Progress(shown=False)
+
+    @cached_property
+    def tools(self) -> list[Tool]:
+        """The tools of the environment: registered ones, then those of MCP servers, which are started to ask."""
+        env = self.config.env
+        return [*find_tools(env), *mcp_tools(env.mcp_servers, taken=env.tools)]
+
+    @cached_property
+    def tools_in_use(self) -> Toolbox:
+        """The one toolbox behind those of all arms: its workers are started once, and its metrics are the run's."""
+        return make_toolbox(self.config.env, self.tools)
+
+    def toolbox(self, use: ToolUse) -> Toolbox:
+        """The tools of an arm."""
+        if use == "none":
+            return Toolbox([])
+        return RandomRegions(self.tools_in_use) if use == "random" else self.tools_in_use
+
+    def tool_metrics(self) -> dict[str, dict[str, Any]]:
+        """How the calls of each tool went in this process so far."""
+        return {name: asdict(metrics) for name, metrics in self.tools_in_use.metrics().items()}
+
+    def close(self) -> None:
+        """End the workers of tools, where there are any."""
+        if "tools_in_use" in vars(self):
+            self.tools_in_use.close()
+
+    # ------------------------------------------------------------------------------------------------------ collectors
+
+    def collector(
+        self,
+        policy: VLMPolicy | None,
+        conditions: Conditions,
+        engine: Engine | None = None,
+        *,
+        toolbox: Toolbox | None = None,
+    ) -> RolloutCollector:
+        """Plays episodes with a policy under an arm's conditions.
+
+        Args:
+            policy: None for the one behind the configured endpoint, which keeps no tokens.
+            conditions: of the arm.
+            engine: generates the turns instead of the policy's own engine.
+            toolbox: runs the calls instead of the arm's own, and is described alike.
+        """
+        env, toolbox = self.config.env, toolbox or self.toolbox(conditions.tools)
+        renderer = ChatRenderer(policy, toolbox.describe(env.prompt)) if policy is not None else None
+        engine = engine or self.engine(policy, toolbox)
+        return RolloutCollector(self._env_factory(conditions, toolbox), engine, renderer, workers=step_threads(env))
+
+    def collector_factory(self, conditions: Conditions) -> Callable[[VLMPolicy], RolloutCollector]:
+        """For datamodules, which meet the policy when training begins."""
+        return lambda policy: self.collector(policy, conditions)
+
+    def answers_collector(self, answers: Mapping[str, str]) -> RolloutCollector:
+        """Plays episodes whose answers are known beforehand, by the id of the question: guesses, scored like all."""
+
+        def script(trajectory: Trajectory) -> str:
+            return format_action(FinalAnswer(text=answers[trajectory.sample.id]))
+
+        return RolloutCollector(self._env_factory(BLANKED, Toolbox([])), ScriptedPolicy(script), renderer=None)
+
+    def _env_factory(self, conditions: Conditions, toolbox: Toolbox) -> Callable[[], gymnasium.Env[Observation, str]]:
+        env, reward = self.config.env, RewardFunction(self.config.rl.reward)
+        questions = self.questions
+        drawn = questions.train if self.config.task == "train" else next(iter(questions.test.values()))
+
+        def make_env() -> gymnasium.Env[Observation, str]:
+            made = MedicalVQAEnv(drawn, toolbox, reward, view_size=env.view_size, max_turns=env.max_turns)
+            return BlankImages(made) if conditions.images_blanked else made
+
+        return make_env
+
+    # --------------------------------------------------------------------------------------------------------- engines
+
+    def engine(self, policy: VLMPolicy | None, toolbox: Toolbox) -> Engine:
+        """Generates turns with a policy in this process, or with the one behind the configured endpoint."""
+        if policy is not None:
+            return TransformersEngine(policy)
+        endpoint = self.endpoint
+        assert endpoint is not None, "a policy is a model in this process or behind an endpoint"
+        return EndpointEngine(endpoint.config, toolbox.describe("schemas"), endpoint=endpoint)
+
+    @cached_property
+    def endpoint(self) -> ChatEndpoint | None:
+        """The endpoint that is evaluated, which counts what it is asked; None where the policy is in this process."""
+        config = self.config.policy.endpoint
+        return ChatEndpoint(config) if config is not None else None
+
+    def expert_engine(self, policy: VLMPolicy, expert: ScriptedExpert) -> ScriptedPolicy:
+        """An engine that writes the expert's turns."""
+
+        def script(trajectory: Trajectory) -> str:
+            return expert.plan(trajectory.sample, trajectory.seed)[len(trajectory.turns)]
+
+        return ScriptedPolicy(script, tokenizer=policy.tokenizer)
+
+    def oracle_engine(self, policy: VLMPolicy) -> ScriptedPolicy:
+        """An engine that looks where a faultless expert would, then lets the policy answer."""
+        expert = ScriptedExpert()
+
+        def script(trajectory: Trajectory) -> str | None:
+            calls = expert.plan(trajectory.sample, trajectory.seed)[:-1]
+            turn = len(trajectory.turns)
+            return calls[turn] if turn < len(calls) else None
+
+        return ScriptedPolicy(script, tokenizer=policy.tokenizer, otherwise=TransformersEngine(policy))

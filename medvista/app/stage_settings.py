@@ -1,0 +1,184 @@
+"""Which settings shape a stage of training, or the episodes of an evaluation; kept beside it, compared on resume.
+
+Everything in the configuration shapes a stage unless it is named here as something that does not.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from medvista.app.config.composition import to_yaml
+from medvista.app.config.schema import ExperimentConfig
+from medvista.app.questions import Questions
+from medvista.data.atomic import replacing
+from medvista.errors import UserError
+from medvista.types import VQASample
+
+Settings = Mapping[str, Any]  # dotted key -> plain value
+
+# What no stage and no episode depends on: names and places, what is reported, and how fast it goes. Another processor
+# or number of threads changes last digits only.
+_NO_INFLUENCE = (
+    "arms",
+    "benchmarks",
+    "cache_dir",
+    "claim",
+    "data.root",  # the questions read from it are compared instead
+    "data.test_images",
+    "description",
+    "direct.path",  # the file's content is compared instead
+    "env.burned_in_text",
+    "env.tools_cache_mb",
+    "env.tools_concurrency",
+    "env.tools_executor",
+    "env.tools_memory_mb",
+    "env.workers",
+    "evaluation",
+    "experiment",
+    "output_dir",
+    "policy.endpoint",
+    "policy.path",  # the model's identity is compared instead
+    "policy.untrained",
+    "pretrain.rebuild",
+    "resume",
+    "sft.path",
+    "task",
+    "trainer.accelerator",
+    "trainer.checkpoint_every",
+    "trainer.threads",
+)
+_OF_SOME_STAGES = ("direct", "sft", "rl", "rejection")  # sections; of all others every stage depends
+_SECTIONS: Mapping[str, Sequence[str]] = {
+    "direct": ("direct",),
+    "tools_unused": ("direct",),
+    "blind": ("direct",),
+    "direct_rl": ("direct", "rl"),
+    "sft": ("sft",),
+    "sft_rl": ("sft", "rl"),
+    "sft_longer": ("sft", "rl"),
+    "sft_rejection": ("sft", "rl", "rejection"),
+}
+_OF_TRAINING = ("pretrain", "trainer", "data.train_images", "data.validation_images", "data.limit", "rejection")
+
+
+STAGES = tuple(_SECTIONS)
+
+
+def stage_settings(config: ExperimentConfig, stage: str, questions: Questions, base: str) -> Settings:
+    """All that shapes a stage's policy.
+
+    Args:
+        config: of the run.
+        stage: its name.
+        questions: that are trained and validated on; their content counts, not the folder they were read from.
+        base: identity of the base model.
+    """
+    sections = _SECTIONS[stage]
+    left_out = (*_NO_INFLUENCE, *(name for name in _OF_SOME_STAGES if name not in sections))
+    found = dict(_flat(config, left_out))
+    for name in ("direct", "sft"):
+        path = getattr(config, name).path
+        if name in sections and path is not None:
+            found[f"{name}.path (its content)"] = _digest(path.read_bytes())
+    validation = [sample for samples in questions.validation.values() for sample in samples]
+    return found | {
+        "the base model": base,
+        "the training questions": _questions_digest(questions.train),
+        "the validation questions": _questions_digest(validation),
+    }
+
+
+def episode_settings(config: ExperimentConfig) -> Settings:
+    """All that shapes test episodes, beside the weights of trained policies and the text of each question."""
+    left_out = (*_NO_INFLUENCE, *_OF_SOME_STAGES, *_OF_TRAINING, "policy")
+    found = dict(_flat(config, left_out))
+    if config.task == "evaluate":
+        found |= {f"policy.{name}": value for name, value in _leaves(_plain(config)["policy"], "")}
+    found |= {f"rl.reward.{name}": weight for name, weight in config.rl.reward.items()}
+    found["evaluation.counterfactual_seed"] = config.evaluation.counterfactual_seed
+    found["trainer.precision"] = config.trainer.precision
+    return found
+
+
+def run_settings(config: ExperimentConfig) -> Settings:
+    """All that shapes the numbers of a run of a claim, beside its seed and its arms."""
+    reported = ("evaluation",)
+    found = dict(_flat(config, (*(name for name in _NO_INFLUENCE if name not in reported), "seed")))
+    return found | {"data.test_images": config.data.test_images}
+
+
+def differences(before: Settings, now: Settings) -> list[str]:
+    """What differs, one phrase per key.
+
+    >>> differences({"sft.steps": 130, "seed": 0}, {"sft.steps": 150, "seed": 0})
+    ['sft.steps was 130 and is 150']
+    """
+    missing = "not set"
+    return [
+        f"{key} was {before.get(key, missing)} and is {now.get(key, missing)}"
+        for key in sorted({*before, *now})
+        if before.get(key, missing) != now.get(key, missing)
+    ]
+
+
+def write_settings(path: Path, settings: Settings) -> None:
+    """Keeps the settings beside what they shape, with their hash."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(settings, sort_keys=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with replacing(path) as file:
+        file.write(json.dumps({"sha256": _digest(text.encode()), "settings": settings}, indent=1).encode())
+
+
+def read_settings(path: Path) -> Settings | None:
+    """What `write_settings` wrote; None where there is no such file.
+
+    Raises:
+        UserError: the file is damaged.
+    """
+    if not path.exists():
+        return None
+    try:
+        kept = json.loads(path.read_text())
+        settings: dict[str, Any] = kept["settings"]
+        whole = kept["sha256"] == _digest(json.dumps(settings, sort_keys=True).encode())
+    except (OSError, ValueError, KeyError, TypeError):
+        whole = False
+    if not whole:
+        raise UserError(f"{path} is damaged: delete the folder {path.parent} to do that part again.")
+    return settings
+
+
+def _flat(config: ExperimentConfig, left_out: Sequence[str]) -> Iterator[tuple[str, Any]]:
+    """Dotted keys and plain values, without those that are left out or lie below one."""
+    for key, value in _leaves(_plain(config), ""):
+        if not any(key == name or key.startswith(f"{name}.") for name in left_out):
+            yield key, value
+
+
+def _plain(config: ExperimentConfig) -> dict[str, Any]:
+    plain: dict[str, Any] = yaml.safe_load(to_yaml(config))
+    return plain
+
+
+def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+    for key, value in values.items():
+        if isinstance(value, Mapping) and value:
+            yield from _leaves(value, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", value
+
+
+def _questions_digest(samples: Sequence[VQASample]) -> str:
+    asked = [[s.id, s.question, list(s.answers), list(s.choices), s.group_id] for s in samples]
+    return _digest(json.dumps(asked).encode())
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()[:16]

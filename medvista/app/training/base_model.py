@@ -1,0 +1,144 @@
+"""The base model: the policy before any episode, a hub model or a nano model that learned to see.
+
+The nano model of the shipped recipe comes with the package; that of any other recipe is trained once and kept in
+``cache_dir``. ``pretrain.rebuild=true`` trains it whatever there is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+from dataclasses import asdict
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import medvista
+from medvista.app.config.composition import config_hash
+from medvista.app.players import Players
+from medvista.app.training.pretraining import corpus, pretrain_captions, pretrain_vision
+from medvista.data.phantoms import RENDERER_VERSION
+from medvista.policies import VLMPolicy, build_nano
+
+SHIPPED = Path(medvista.__file__).parent / "assets" / "nano"
+_HERE = "trained in this run"
+_READ_WHOLE = 2**20  # bytes; of larger files only the size counts in a model's identity
+
+
+class BaseModel:
+    """Where every arm starts from.
+
+    Args:
+        players: of the run.
+    """
+
+    def __init__(self, players: Players) -> None:
+        self.players = players
+        self.config = players.config
+
+    def policy(self) -> VLMPolicy:
+        """The model itself; a nano model that is neither shipped nor kept is trained first."""
+        return VLMPolicy.from_pretrained(self.path)
+
+    @cached_property
+    def path(self) -> Path | str:
+        """The folder of the model, or its hub id."""
+        if self.config.policy.path is not None:
+            return self.config.policy.path
+        if not self.config.pretrain.rebuild and self.is_shipped:
+            return SHIPPED
+        kept = self.config.cache_dir / f"nano-{self.recipe}"
+        if self.config.pretrain.rebuild or not (kept / "config.json").exists():
+            self._train(kept)
+        return kept
+
+    @property
+    def origin(self) -> str:
+        """Where the model comes from, in a word or two for a person."""
+        if self.config.policy.path is not None:
+            return self.config.policy.path
+        if self.config.pretrain.rebuild:
+            return _HERE
+        if self.is_shipped:
+            return "shipped"
+        kept = self.config.cache_dir / f"nano-{self.recipe}" / "config.json"
+        return "kept from an earlier run" if kept.exists() else _HERE
+
+    @property
+    def is_trained_here(self) -> bool:
+        """Whether this run trains it."""
+        return self.origin == _HERE
+
+    @property
+    def is_shipped(self) -> bool:
+        """Whether the package holds the model of this recipe."""
+        return self.config.policy.path is None and self.recipe == shipped_recipe()
+
+    @cached_property
+    def recipe(self) -> str:
+        """The hash of all that shapes the nano model: its size, pre-training, vocabulary and the phantoms' renderer."""
+        pretrain = {name: value for name, value in asdict(self.config.pretrain).items() if name != "rebuild"}
+        parts = {"pretrain": pretrain, "nano": self.config.policy.nano, "corpus": self._corpus}
+        return config_hash(parts | {"renderer": RENDERER_VERSION})
+
+    @cached_property
+    def identity(self) -> str:
+        """What two runs must share to have started from the same model."""
+        path = self.config.policy.path
+        if path is None:
+            return f"nano {self.recipe}"
+        return _digest(Path(path)) if Path(path).is_dir() else path
+
+    def keep_logs(self, run: Path) -> None:
+        """Copies the curves of the pre-stage, where there are any, beside those of the run's stages."""
+        logs = Path(self.path) / "logs"
+        if logs.is_dir():
+            for part in sorted(logs.iterdir()):
+                shutil.copytree(part, run / "checkpoints" / "base" / part.name, dirs_exist_ok=True)
+
+    @cached_property
+    def _corpus(self) -> list[str]:
+        return list(corpus(self.players))
+
+    def _train(self, folder: Path) -> None:
+        """Trains and saves in one move, since the runs of a claim share the cache and may train at the same time."""
+        config = self.config.pretrain
+        policy = build_nano(self._corpus, self.config.policy.nano, seed=config.seed)
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+        if config.steps:
+            pretrain_vision(self.players, policy, staging / "logs")
+        if config.caption_steps:
+            pretrain_captions(self.players, policy, staging / "logs")
+        policy.save_pretrained(staging)
+        if config.rebuild:
+            shutil.rmtree(folder, ignore_errors=True)
+        try:
+            os.rename(staging, folder)
+        except OSError:  # another run was first: the same recipe, so the same weights
+            shutil.rmtree(staging)
+
+
+def shipped_recipe() -> str:
+    """The recipe of the shipped model."""
+    return str(shipped_card()["recipe"])
+
+
+def shipped_card() -> dict[str, Any]:
+    """What is recorded of the shipped model: its recipe, and what it reached on held-out views."""
+    card: dict[str, Any] = json.loads((SHIPPED / "recipe.json").read_text())
+    return card
+
+
+def _digest(folder: Path) -> str:
+    """Names and sizes of a model's files, and the content of small ones: weights of many GB are not read for it."""
+    found = hashlib.sha256()
+    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+        size = path.stat().st_size
+        found.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
+        if size <= _READ_WHOLE:
+            found.update(path.read_bytes())
+    return f"{folder.name} {found.hexdigest()[:16]}"

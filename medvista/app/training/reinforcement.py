@@ -1,0 +1,61 @@
+"""Reinforcement learning of one stage's policy, on its own rollouts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import lightning
+from lightning.pytorch.callbacks import Timer
+
+from medvista.app.arms import Conditions
+from medvista.app.players import Players
+from medvista.app.training.stage_record import StageRecord
+from medvista.app.training.trainer import fit_stage
+from medvista.callbacks import PolicyCheckpoint, ReferenceKL
+from medvista.datamodules import RolloutDataModule
+from medvista.modules import GRPOModule
+from medvista.policies import VLMPolicy
+
+
+def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Conditions) -> StageRecord:
+    """Runs GRPO on `policy` in place.
+
+    Args:
+        players: of the run; they play training and validation episodes.
+        folder: of the stage.
+        policy: the policy to start from, and the reference of the KL term.
+        conditions: of all episodes.
+    """
+    config, rl = players.config, players.config.rl
+    steps_per_update = rl.grpo.minibatches * rl.grpo.inner_epochs
+    steps = rl.updates * steps_per_update
+    module = GRPOModule(
+        policy,
+        rl.grpo,
+        rl.optimiser,
+        total_steps=steps,
+        temperature=rl.temperature,
+        advantage_scale=rl.advantage_scale,
+    )
+    data = RolloutDataModule(
+        players.questions.train,
+        players.collector_factory(conditions),
+        players.questions.validation,
+        prompts=rl.prompts,
+        group_size=rl.group_size,
+        updates=rl.updates,
+        max_new_tokens=config.max_new_tokens,
+        temperature=rl.temperature,
+        refill_rounds=rl.refill_rounds,
+        seed=config.seed,
+    )
+    checkpoint = PolicyCheckpoint(folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update)
+    callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
+    callbacks += [ReferenceKL()] if rl.grpo.kl_coefficient else []
+    fit_stage(config, players.progress, folder, module, data, callbacks, steps)
+    return StageRecord(
+        seconds=timer.time_elapsed("train"),
+        steps=module.trainer.global_step,
+        episodes=data.episodes,
+        generated_tokens=data.generated_tokens,
+    )

@@ -1,0 +1,66 @@
+"""Supervised fine-tuning of one stage's policy."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+
+import torch
+from lightning.pytorch.callbacks import Timer
+
+from medvista.app.arms import Conditions
+from medvista.app.config.schema import SFTConfig
+from medvista.app.players import Players
+from medvista.app.training.stage_record import StageRecord
+from medvista.app.training.trainer import fit_stage
+from medvista.callbacks import PolicyCheckpoint
+from medvista.datamodules import SFTDataModule
+from medvista.modules import SFTModule
+from medvista.policies import VLMPolicy
+from medvista.types import TokenStream
+
+
+def train_sft(
+    players: Players,
+    folder: Path,
+    policy: VLMPolicy,
+    streams: Sequence[TokenStream],
+    sft: SFTConfig,
+    conditions: Conditions,
+    *,
+    steps: int,
+    seconds: float | None = None,
+    keep_best: bool = False,
+) -> StageRecord:
+    """Fine-tunes `policy` in place.
+
+    Args:
+        players: of the run; they play the validation episodes.
+        folder: of the stage.
+        policy: the policy to start from.
+        streams: what it learns.
+        sft: batch size and optimiser.
+        conditions: of the validation episodes.
+        steps: optimiser steps at most.
+        seconds: wall time at most.
+        keep_best: end with the weights of the best validation instead of the last.
+    """
+    config = players.config
+    benchmark = players.questions.benchmark if keep_best else None
+    checkpoint = PolicyCheckpoint(folder, benchmark=benchmark, every_n_steps=config.trainer.checkpoint_every)
+    timer = Timer(duration=None if seconds is None else timedelta(seconds=max(1.0, seconds)), interval="step")
+    module = SFTModule(policy, sft.optimiser, total_steps=steps)
+    data = SFTDataModule(
+        streams,
+        players.collector_factory(conditions),
+        players.questions.validation,
+        batch_size=sft.batch_size,
+        seed=config.seed,
+        max_new_tokens=config.max_new_tokens,
+    )
+    fit_stage(config, players.progress, folder, module, data, [checkpoint, timer], steps)
+    if keep_best and checkpoint.best_model_path:
+        state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
+        module.load_state_dict(state)
+    return StageRecord(seconds=timer.time_elapsed("train"), steps=module.trainer.global_step)

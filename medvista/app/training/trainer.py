@@ -1,0 +1,118 @@
+"""Lightning's trainer as a run sets it up, checks it, and lets a person interrupt it."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import lightning
+from lightning.fabric.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+
+from medvista.app.config.schema import ExperimentConfig, TrainerConfig
+from medvista.app.progress import Progress
+from medvista.app.training.progress import shown_training
+from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
+from medvista.errors import UserError
+
+
+def make_trainer(
+    config: TrainerConfig, run: Path, folder: Path, callbacks: Sequence[lightning.Callback], **options: Any
+) -> lightning.Trainer:
+    """A trainer that logs into a stage's folder, and for TensorBoard into the run's.
+
+    Args:
+        config: accelerator, devices, strategy and precision.
+        run: the run's folder.
+        folder: the stage's folder.
+        callbacks: beside Lightning's own.
+        options: of `lightning.Trainer`.
+    """
+    return lightning.Trainer(
+        **_chosen(config),
+        callbacks=list(callbacks),
+        logger=[
+            TensorBoardLogger(run / "tensorboard", name=folder.name, version=""),
+            CSVLogger(folder, name="", version="logs"),
+        ],
+        enable_model_summary=False,
+        enable_progress_bar=False,  # the run has one of its own
+        use_distributed_sampler=False,  # our samplers shard and resume by themselves
+        num_sanity_val_steps=0,
+        log_every_n_steps=1,
+        **options,
+    )
+
+
+def fit_stage(
+    config: ExperimentConfig,
+    progress: Progress,
+    folder: Path,
+    module: lightning.LightningModule,
+    data: lightning.LightningDataModule,
+    callbacks: Sequence[lightning.Callback],
+    steps: int,
+) -> None:
+    """Trains a stage, or goes on from its last checkpoint, with what every stage has beside its own callbacks.
+
+    It is validated before its first step and after its last, too, so that every curve has a beginning and an end.
+    """
+    episodes = TrajectoryLogger(config.output_dir / "trajectories" / folder.name)
+    with shown_training(progress, folder.name, steps) as shown:
+        trainer = make_trainer(
+            config.trainer,
+            config.output_dir,
+            folder,
+            [*callbacks, BenchmarkValidation(), episodes, shown],
+            max_steps=steps,
+            max_epochs=-1,
+            val_check_interval=config.trainer.validate_every,
+            check_val_every_n_epoch=None,
+            gradient_clip_val=1.0 if module.automatic_optimization else None,
+        )
+        last = folder / "last.ckpt"
+        if not last.exists():
+            trainer.validate(module, datamodule=data, verbose=False)
+        # Our own checkpoint holds optimiser and callback states, which are more than tensors.
+        fit(trainer, module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=False)
+        if trainer.global_step % config.trainer.validate_every:
+            trainer.validate(module, datamodule=data, verbose=False)
+
+
+def check_trainer(config: TrainerConfig) -> None:
+    """Refuses what Lightning does not know or have here.
+
+    Raises:
+        UserError: with Lightning's first sentence.
+    """
+    try:
+        lightning.Trainer(**_chosen(config), logger=False, enable_checkpointing=False)
+    except (ValueError, MisconfigurationException) as error:
+        sentence = str(error).strip().splitlines()[0]
+        raise UserError(f"Lightning refuses trainer.accelerator, devices, strategy or precision: {sentence}") from error
+
+
+def fit(trainer: lightning.Trainer, module: lightning.LightningModule, *loaders: Any, **options: Any) -> None:
+    """Trains; Ctrl-C raises `KeyboardInterrupt` as it does everywhere else.
+
+    Lightning 2.6 would exit with code 1, after telling the process to ignore further interrupts.
+    """
+    try:
+        trainer.fit(module, *loaders, **options)
+    except SystemExit as exited:
+        if not trainer.interrupted:
+            raise
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        raise KeyboardInterrupt from exited
+
+
+def _chosen(config: TrainerConfig) -> dict[str, Any]:
+    return {
+        "accelerator": config.accelerator,
+        "devices": config.devices,
+        "num_nodes": config.num_nodes,
+        "strategy": config.strategy,
+        "precision": config.precision,
+    }

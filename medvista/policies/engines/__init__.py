@@ -1,0 +1,16 @@
+"""Engines: what generates a policy's turns, in this process, behind an endpoint, or from a script."""
+
+from medvista.policies.engines.base import Engine, GenerationRequest, SamplingParams
+from medvista.policies.engines.endpoint import EndpointEngine
+from medvista.policies.engines.scripted import ScriptedPolicy, text_completion
+from medvista.policies.engines.transformers import TransformersEngine
+
+__all__ = [
+    "EndpointEngine",
+    "Engine",
+    "GenerationRequest",
+    "SamplingParams",
+    "ScriptedPolicy",
+    "TransformersEngine",
+    "text_completion",
+]

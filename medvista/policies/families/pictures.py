@@ -1,0 +1,119 @@
+"""Pictures as a model's image processor makes tensors of them, all of each picture and nothing around it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from medvista.errors import UserError
+from medvista.imaging.resample import widen
+from medvista.notices import notice
+
+_PROBES = ((64, 128), (128, 64))  # height, width: wide and tall
+_EDGE = 0.1  # of a side, that has to reach the model
+_TENSORS = {"pixel_values", "image_grid_thw"}
+
+
+class PictureInput:
+    """Makes tensors of pictures through an image processor that may not cut anything off.
+
+    A box towards the model is 0-1000 of the picture shown. A processor that crops (CLIP's, and with it LLaVA's) would
+    hide what a box may point at, and one that pads to a square would shift all boxes. Both are told to resize the whole
+    picture to the shape they feed the model instead. That changes its proportions, and no box. A processor that still
+    loses an edge is refused.
+
+    Args:
+        processor: an image processor of transformers, or one that is called like them.
+    """
+
+    def __init__(self, processor: Any) -> None:
+        self.processor = processor
+
+    def __call__(self, pictures: Sequence[np.ndarray]) -> list[dict[str, Tensor]]:
+        """The processor's tensors, one mapping per picture.
+
+        Args:
+            pictures: ``[H, W]`` or ``[H, W, 3]`` uint8.
+
+        Raises:
+            UserError: the processor gives what no rendering here supports, or cuts off edges.
+        """
+        if not pictures:
+            return []
+        if not self._keeps_edges:
+            raise UserError(
+                f"the image processor {type(self.processor).__name__} cuts off the edges of pictures that are not "
+                "square, and boxes point at all of a picture; use a processor that resizes without a crop."
+            )
+        if self._options and any(picture.shape[0] != picture.shape[1] for picture in pictures):
+            notice(
+                "pictures were resized to the shape of the model's input, whose processor would crop or pad them",
+                type(self.processor).__name__,
+            )
+        return self._process([_as_rgb(widen(picture)) for picture in pictures])
+
+    @cached_property
+    def _options(self) -> dict[str, Any]:
+        """What the processor is told to do otherwise: nothing where it neither crops nor pads to a square."""
+        undo = {name: False for name in ("do_center_crop", "do_pad") if getattr(self.processor, name, None)}
+        shape = _side(getattr(self.processor, "crop_size" if "do_center_crop" in undo else "size", None))
+        return {**undo, "do_resize": True, "size": shape} if undo and shape else {}
+
+    @cached_property
+    def _keeps_edges(self) -> bool:
+        """Whether a mark along any edge of a picture changes what the model gets."""
+        for height, width in _PROBES:
+            plain = np.zeros((height, width, 3), dtype=np.uint8)
+            marked = [plain.copy() for _ in range(4)]
+            across, down = round(_EDGE * width), round(_EDGE * height)
+            marked[0][:, :across], marked[1][:, -across:] = 255, 255
+            marked[2][:down], marked[3][-down:] = 255, 255
+            unmarked, *others = self._process([plain, *marked])
+            if any(torch.equal(unmarked["pixel_values"], other["pixel_values"]) for other in others):
+                return False
+        return True
+
+    def _process(self, rgb: Sequence[np.ndarray]) -> list[dict[str, Tensor]]:
+        batch = self.processor(
+            images=list(rgb), return_tensors="pt", input_data_format="channels_last", **self._options
+        )
+        if unknown := sorted(set(batch) - _TENSORS):
+            raise UserError(
+                f"the image processor {type(self.processor).__name__} also gives {', '.join(unknown)}, "
+                "which no rendering here supports; use a model of a family that VLMPolicy names."
+            )
+        return _one_by_one(batch)
+
+
+def _one_by_one(batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
+    if "image_grid_thw" not in batch:
+        return [{"pixel_values": pixels[None]} for pixels in batch["pixel_values"]]
+    patches = batch["image_grid_thw"].prod(-1).tolist()
+    return [
+        {"pixel_values": pixels, "image_grid_thw": grid[None]}
+        for pixels, grid in zip(torch.split(batch["pixel_values"], patches), batch["image_grid_thw"], strict=True)
+    ]
+
+
+def _side(size: Any) -> dict[str, int] | None:
+    """Height and width of a size as processors write it: a number, a mapping of both, or of the shorter side."""
+    if isinstance(size, int):
+        return {"height": size, "width": size}
+    height, width, side = (_named(size, name) for name in ("height", "width", "shortest_edge"))
+    if height and width:
+        return {"height": height, "width": width}
+    return {"height": side, "width": side} if side else None
+
+
+def _named(size: Any, name: str) -> int | None:
+    return size.get(name) if isinstance(size, Mapping) else getattr(size, name, None)
+
+
+def _as_rgb(pixels: np.ndarray) -> np.ndarray:
+    """``[H, W]`` or ``[H, W, 3]`` uint8 -> ``[H, W, 3]``."""
+    return pixels if pixels.ndim == 3 else np.repeat(pixels[..., None], 3, axis=-1)
