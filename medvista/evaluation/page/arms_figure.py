@@ -20,7 +20,7 @@ from medvista.evaluation.page.svg import drawing, label, tag
 _NAMES, _PANEL, _GAP, _VALUE, _MARGIN = 332, 196, 34, 36, 20  # widths
 _TOP, _ROW, _BOTTOM = 96, 40, 34  # heights
 _MOST_PANELS = 3
-_LONGEST = 52  # letters of a description under an arm's name
+_LONGEST = 46  # letters of a description under an arm's name
 
 _STYLE = """
 text { font-family: system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", Arial, sans-serif; }
