@@ -17,7 +17,8 @@ from medvista.app.terminal import WIDTH, in_words, leads
 
 _EVERY = 30.0  # seconds between two lines of a log
 _REDRAWN = 0.1  # seconds between two pictures of the bar
-_BAR = "{desc} {percentage:3.0f}% |{bar:20}| {postfix}"
+_BAR = "{percentage:3.0f}% |{bar:20}| {desc}"
+_ROWS = 24  # told to tqdm, which draws nothing in a terminal that says it has none
 _LONGEST = 120  # characters of a line in a log
 
 
@@ -58,10 +59,8 @@ class Progress:
         self._said = clock()
         self._bar: tqdm[None] | None = None
         self._lines = shown and leads() and not self._stream.isatty()
-        if shown and leads() and self._stream.isatty():
-            self._bar = tqdm(total=1000, file=self._stream, leave=False, ncols=_columns(self._stream), bar_format=_BAR)
-            self._handler = _AboveTheBar(self._stream)
-            logging.getLogger("medvista").addHandler(self._handler)
+        self._draws = shown and leads() and self._stream.isatty()
+        self._handler = _AboveTheBar(self._stream)
 
     @contextmanager
     def stage(self, name: str, units: int, unit: str) -> Iterator[StageProgress]:
@@ -70,6 +69,8 @@ class Progress:
             yield self._open.part(name)
             return
         self._open = stage = StageProgress(self, name, units, unit)
+        if self._draws and self._bar is None:
+            self._bar = self._new_bar()
         self._say(f"{self._place(stage)}: begins, {units} {unit}s")
         try:
             yield stage
@@ -84,6 +85,17 @@ class Progress:
             logging.getLogger("medvista").removeHandler(self._handler)
             self._bar.close()
             self._bar = None
+
+    def _new_bar(self) -> tqdm[None]:
+        logging.getLogger("medvista").addHandler(self._handler)
+        return tqdm(
+            total=1000,
+            file=self._stream,
+            leave=False,
+            ncols=_columns(self._stream),
+            nrows=_ROWS,
+            bar_format=_BAR,
+        )
 
     def seconds_left(self) -> float | None:
         """For the whole run, from its pace so far; None where nothing is known yet."""
@@ -120,7 +132,7 @@ class Progress:
     def show(self, stage: StageProgress) -> None:
         """Draws the bar again, or prints a line, unless that was done a moment ago."""
         now = self.clock()
-        if now - self._said < (_REDRAWN if self._bar is not None else _EVERY):
+        if now - self._said < (_REDRAWN if self._draws else _EVERY):
             return
         left = self._left(stage)
         told = ", ".join(text for text in (left and f"about {in_words(left)} left", stage.note) if text)
@@ -129,8 +141,7 @@ class Progress:
             share = self.share_done() or stage.share
             self._bar.n = round(1000 * share)
             self._bar.ncols = _columns(self._stream)
-            self._bar.set_description_str(f"{self._place(stage)}, {_counted(stage)}", refresh=False)
-            self._bar.set_postfix_str(told, refresh=True)
+            self._bar.set_description_str(f"{self._place(stage)}, {_counted(stage)}{told and f', {told}'}")
         elif now - max(self._said, stage.began) >= _EVERY:
             self._say(f"{self._place(stage)}: {_counted(stage)}{told and f', {told}'}")
 

@@ -57,8 +57,8 @@ def _run_arms(players: Players, start: float) -> None:
     stages = Stages(players, base, settings)
     asked = sum(map(len, questions.test.values()))
     plan = training_plan(config, base_trained_here=base.is_trained_here, test_questions=asked)
-    players.progress = Progress(plan)
     say(plan_in_words(plan, base.origin))
+    players.progress = Progress(plan)
     stages.policy("base")
     prepare_folder(config)  # not before every input is known to be good: it moves an earlier run aside
     base.keep_logs(config.output_dir)
