@@ -1,8 +1,8 @@
 """How smooth the viewer is: thousands of episodes, written as a run writes them, opened in a headless Chromium.
 
 The episodes are played in the environment on phantoms, by a scripted expert and by a guesser that gives the answers of
-other questions, and repeated under other ids until there are enough. What is measured, from disk (``file://``) and with
-a cold browser:
+other questions; each has the token stream that evaluations keep. What is measured, from disk (``file://``) and with a
+cold browser:
 
 * ``write_s``: the viewer is written;
 * ``first_list_ms``: from opening the page to the first frame with its list;
@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import argparse
 import json
+import math
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from itertools import cycle, islice
+from itertools import islice
 from pathlib import Path
 
 from benchmarks.chromium import Page, find_chromium, open_chromium
@@ -31,10 +32,11 @@ from medvista.data.phantom_vqa import phantom_samples
 from medvista.data.trajectories import write_trajectories
 from medvista.envs import MedicalVQAEnv
 from medvista.evaluation.viewer import find_sources, write_viewer
-from medvista.types import Trajectory, VQASample
+from medvista.types import TokenStream, Trajectory, VQASample
 
-IMAGES = 50  # phantoms, of which each has four questions
+QUESTIONS = 4  # per phantom
 VIEW_SIZE = 64  # pixels
+TOKENS = 200  # of an episode's stream, as long as those of a general model with short thoughts
 
 FILTERS: tuple[dict[str, str], ...] = (
     {"answer": "wrong"},
@@ -71,30 +73,28 @@ _SCROLL = """(async (frames) => {
 })""".replace("FRAME", _FRAME)
 
 
-def play(samples: Sequence[VQASample], plans: Sequence[Sequence[str]]) -> list[Trajectory]:
+def play(samples: Sequence[VQASample], plans: Sequence[Sequence[str]]) -> Iterator[Trajectory]:
     """The episodes in which each sample is met with its planned turns."""
     env = MedicalVQAEnv(samples, view_size=VIEW_SIZE)
-    episodes = []
     for sample, plan in zip(samples, plans, strict=True):
         env.reset(seed=0, options={"sample": sample})
         for text in plan:
             env.step(text)
-        episodes.append(env.trajectory)
-    return episodes
+        yield env.trajectory
 
 
 def write_run(folder: Path, count: int) -> None:
-    """A run of `count` episodes in two arms on the same questions."""
-    samples = phantom_samples("test", images=IMAGES)
+    """A run of `count` episodes in two arms on the same questions, `QUESTIONS` about each picture."""
+    samples = phantom_samples("test", images=math.ceil(count / 2 / QUESTIONS))
     expert = ScriptedExpert()
     plans = {
         "expert": [expert.plan(sample, 0) for sample in samples],
         "guesser": [[f"<answer>{other.answers[0]}</answer>"] for other in samples[4:] + samples[:4]],
     }
     for arm, texts in plans.items():
-        played = islice(enumerate(cycle(play(samples, texts))), count // len(plans))
         path = folder / "trajectories" / "test" / f"phantom-{arm}-greedy.jsonl"
-        write_trajectories(path, (_under_another_id(episode, number) for number, episode in played))
+        played = islice(play(samples, texts), count // len(plans))
+        write_trajectories(path, map(_with_tokens, played), tokens=True)
 
 
 def measure(page: Page, address: str) -> dict[str, float]:
@@ -135,8 +135,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _under_another_id(episode: Trajectory, number: int) -> Trajectory:
-    return replace(episode, sample=replace(episode.sample, id=f"{episode.sample.id}-{number}"))
+def _with_tokens(episode: Trajectory) -> Trajectory:
+    """The episode with a token stream in which every turn was sampled, as an engine leaves it."""
+    ids = tuple(range(TOKENS))
+    sampled = tuple(token % (TOKENS // 4) > 0 for token in ids)
+    log_probs = tuple(-math.log1p(token) if drawn else 0.0 for token, drawn in zip(ids, sampled, strict=True))
+    return replace(episode, stream=TokenStream(token_ids=ids, loss_mask=sampled, log_probs=log_probs))
 
 
 def _parser() -> argparse.ArgumentParser:

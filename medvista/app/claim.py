@@ -19,7 +19,7 @@ from medvista.app.config.composition import compose
 from medvista.app.config.schema import ClaimConfig, ExperimentConfig
 from medvista.app.evaluating.ending import print_ending
 from medvista.app.evaluating.outcomes import Outcomes, read_outcomes
-from medvista.app.evaluating.reporting import learning_curves, notes, pick_episodes
+from medvista.app.evaluating.reporting import learning_curves, notes
 from medvista.app.progress import Progress, Work
 from medvista.app.run_folder import prepare_folder
 from medvista.app.stage_settings import differences, run_settings
@@ -30,6 +30,7 @@ from medvista.evaluation.numbers.arm_scores import tool_use
 from medvista.evaluation.numbers.holm import holm_corrected
 from medvista.evaluation.numbers.results import ArmScore, Comparison, Mode, Results
 from medvista.evaluation.numbers.results_file import write_results
+from medvista.evaluation.page.episode_choice import pick_episodes
 from medvista.evaluation.page.report import write_report
 from medvista.evaluation.playing.episode_set import EpisodeSet
 from medvista.functional.statistics import (

@@ -51,6 +51,8 @@ class Fields:
     def read(self, key: str, kind: type[T]) -> T:
         """The field as a `kind`; an integer is also a ``float``, a boolean is not an ``int``."""
         value = self.value(key)
+        if type(value) is kind:  # what files nearly always hold: reading is what viewers and reports wait for
+            return value
         if kind is float and isinstance(value, int) and not isinstance(value, bool):
             return float(value)  # type: ignore[return-value]
         if not isinstance(value, kind) or (kind is int and isinstance(value, bool)):
@@ -59,7 +61,10 @@ class Fields:
 
     def get(self, key: str, kind: type[T], default: T) -> T:
         """The field as a `kind`, or `default` when it is missing or null."""
-        return self.read(key, kind) if key in self else default
+        value = self._values.get(key)
+        if value is None:
+            return default
+        return value if type(value) is kind else self.read(key, kind)
 
     def one_of(self, key: str, allowed: tuple[str, ...], default: str | None = None) -> str:
         """A text field which may only take some values."""

@@ -12,11 +12,12 @@ import pytest
 from medvista.app.arms import ARMS
 from medvista.app.config.command_line import load_config
 from medvista.app.evaluating.outcomes import read_outcomes
-from medvista.app.evaluating.reporting import learning_curves, notes, pick_episodes
+from medvista.app.evaluating.reporting import learning_curves, notes
 from medvista.app.run_folder import prepare_folder
 from medvista.data.phantom_vqa import FAMILIES
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results_file import read_results
+from medvista.evaluation.page.episode_choice import pick_episodes
 from medvista.evaluation.playing.episode_set import EpisodeSet
 from medvista.functional.episodes import correct, summarise
 
@@ -111,7 +112,7 @@ def test_an_earlier_run_is_moved_aside_and_a_resumed_one_is_not(
     assert "resume=true" in capsys.readouterr().err
 
 
-def test_the_report_shows_the_first_right_and_the_first_wrong_episode_of_each_family(finished: Path) -> None:
+def test_the_report_shows_a_right_and_a_wrong_episode_of_each_family(finished: Path) -> None:
     episodes = list(read_trajectories(finished / "trajectories" / "test" / "phantom-sft-sampled.jsonl"))
     picked = pick_episodes(episodes)
     kinds = [(correct(episode), episode.sample.metadata["family"]) for episode in picked]

@@ -79,6 +79,9 @@ def test_a_known_score_comes_out(
     assert trainer.callback_metrics["val/phantom/accuracy"] == 0.25
     assert trainer.callback_metrics["val/sides/accuracy"] == 1
     assert trainer.callback_metrics["val/phantom/tool_rate"] == 0
+    assert trainer.callback_metrics["val/phantom/side/accuracy"] == 1
+    assert trainer.callback_metrics["val/phantom/density/accuracy"] == 0
+    assert "val/sides/side/accuracy" not in trainer.callback_metrics  # its only family is the whole
 
 
 def test_a_second_validation_starts_from_nothing(

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from medvista.data.trajectories import read_trajectories, write_trajectories
+from medvista.data.trajectories import read_trajectories, read_trajectories_with_files, write_trajectories
 from medvista.errors import UserError
 from medvista.types import (
     Completion,
@@ -142,6 +143,30 @@ def test_tokens_are_stored_when_asked_for_and_returned_to_their_turns(tmp_path: 
     assert [int(m) for m in back.stream.loss_mask] == [0, 0, 1, 1, 0, 1, 0, 1, 1]
     assert back.stream.log_probs == episode().stream.log_probs
     assert [turn.completion.token_ids for turn in back.turns] == [(3, 4), (5,), (6, 9)]
+
+
+@pytest.mark.parametrize("answer", ["halo", 'a ","stream":{"token_ids":[1],"loss_mask":[1],"log_probs":[0]}}', "]}}"])
+def test_to_be_shown_an_episode_is_read_without_its_tokens_and_with_all_of_its_texts(
+    tmp_path: Path, answer: str
+) -> None:
+    played = episode(answer)
+    arguments = {"stream": {"token_ids": [1], "loss_mask": [1], "log_probs": [0.5]}}
+    call = replace(played.turns[0], action=ToolCall(name="zoom", arguments=arguments))
+    write_trajectories(tmp_path / "e.jsonl", [replace(played, turns=(call, *played.turns[1:]))], tokens=True)
+    ((back, files),) = read_trajectories_with_files(tmp_path / "e.jsonl")
+    assert len(back.stream) == 0
+    assert back.answer == answer
+    assert back.turns[0].action == call.action
+    assert [view.size for view in files] == [(8, 8), (5, 3)]
+
+
+def test_a_stream_in_another_place_of_the_line_is_left_out_too(tmp_path: Path) -> None:
+    write_trajectories(tmp_path / "e.jsonl", [episode()], tokens=True)
+    values = json.loads((tmp_path / "e.jsonl").read_text(encoding="utf-8"))
+    turned = {name: values[name] for name in reversed(values)}
+    (tmp_path / "e.jsonl").write_text(json.dumps(turned) + "\n", encoding="utf-8")
+    ((back, _),) = read_trajectories_with_files(tmp_path / "e.jsonl")
+    assert (len(back.stream), back.answer) == (0, "halo")
 
 
 def test_without_tokens_the_stream_is_empty(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from medvista.data.phantoms import Phantom, draw_phantom
 from medvista.evaluation.numbers.results import ArmScore, Comparison, Interval, Results, Score
-from medvista.evaluation.page.report import Curves
+from medvista.evaluation.page.curves import Curves
 from medvista.imaging import box_to_model, crop, fit
 from medvista.types import (
     Action,

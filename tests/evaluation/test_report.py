@@ -10,14 +10,17 @@ import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
+from urllib.parse import unquote
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.page.curves import Curves
 from medvista.evaluation.page.episode_cards import data_uri, episode_card
-from medvista.evaluation.page.report import Curves, render_report, write_report
+from medvista.evaluation.page.report import render_report, write_report
+from medvista.notices import Notice
 from medvista.types import MedicalImage, Observation, Region, Trajectory
 
 Episodes = dict[str, list[Trajectory]]
@@ -69,7 +72,8 @@ def test_the_page_asks_for_nothing_outside_itself(page: str) -> None:
     assert not re.search(r"https?://|@import|url\(", page)
     for tag, name, value in parsed(page).attributes:
         if name in ("src", "srcset", "href", "data", "action"):
-            assert value.startswith(("data:image/png;base64,", "#")), (tag, name, value[:40])
+            beside = tag == "a" and not re.match(r"[a-z]+:|/|\.\.", value)  # a file of the run, for whoever follows it
+            assert beside or value.startswith(("data:image/png;base64,", "data:text/csv;")), (tag, name, value[:40])
 
 
 def test_the_page_is_well_formed(page: str) -> None:
@@ -80,6 +84,65 @@ def test_what_the_model_wrote_is_text_and_never_markup(page: str) -> None:
     assert "&lt;script&gt;alert(" in page
     assert page.count("<script") == 1  # the page's own
     assert "&lt;b&gt;pre-stage&lt;/b&gt;" in page
+
+
+def test_the_first_episode_is_a_right_answer_after_a_look_of_the_arm_that_the_run_is_about(
+    results: Results, trajectories: Episodes, tmp_path: Path
+) -> None:
+    with_baseline_first = {"direct": trajectories["direct"], "sft_rl": [*reversed(trajectories["sft_rl"])]}
+    write_report(tmp_path / "r.html", results, {}, with_baseline_first)
+    shown = re.findall(r'class="episode" data-arm="(\w+)" data-right="(\w+)"', (tmp_path / "r.html").read_text("utf-8"))
+    assert shown == [("sft_rl", "yes"), ("sft_rl", "no"), *[("sft_rl", "yes")] * 2, ("direct", "yes"), ("direct", "no")]
+
+
+def test_only_the_headline_stands_open(page: str) -> None:
+    folded = re.findall(r'<details class="section" id="(\w+)">', page)
+    assert folded == ["arms", "comparisons", "learning", "run"]
+    assert [f"#{name}" for name in folded] == re.findall(r'<li><a href="(#\w+)">', page)
+    headline = page[: page.index('<details class="section"')]
+    assert "Accuracy on questions that need a look, greedy" in headline
+    assert headline.count("<table>") == 1
+    assert headline.count('class="episode"') == page.count('class="episode"')
+
+
+def test_each_table_can_be_had_as_csv_from_the_page_and_from_a_file(
+    page: str, results: Results, tmp_path: Path
+) -> None:
+    write_report(tmp_path / "report.html", results, {}, {})
+    links = re.findall(r'download="([\w-]+)\.csv" href="data:text/csv;charset=utf-8,([^"]+)"', page)
+    assert len(links) == page.count("<table>") == len(list((tmp_path / "tables").iterdir()))
+    for name, text in links:
+        assert unquote(text) == (tmp_path / "tables" / f"{name}.csv").read_text()
+    (line,) = [line for line in unquote(dict(links)["arms-phantom-greedy"]).splitlines() if line.startswith("sft_rl,")]
+    assert line.startswith("sft_rl,89.6,87.9,91.3,89,85,93,")
+
+
+def test_a_warning_stands_before_every_number(results: Results) -> None:
+    said = "Every reply of <sft> was empty."
+    page = render_report(replace(results, warnings=(said,)), {}, [])
+    assert page.index("Every reply of &lt;sft&gt; was empty.") < page.index("points")
+    assert "Some numbers here may mean nothing" not in render_report(results, {}, [])
+
+
+def test_the_page_says_what_ran_and_where(results: Results) -> None:
+    known = replace(
+        results,
+        overrides=("rl.steps=100",),
+        environment={"commit": "0123abcd", "clean": False, "device": "cpu", "packages": {"torch": "2.13.0"}},
+        notices=(Notice(what="pictures were shown on white", count=2, examples=("/data/rad/a.png", "b.csv, row 3/4")),),
+    )
+    page = render_report(known, {}, [])
+    for said in ("rl.steps=100", "0123abcd, with uncommitted changes", "<dd>2.13.0</dd>", "&#34;steps&#34;: 100"):
+        assert said in page
+    assert "pictures were shown on white: 2 (a.png, b.csv, row 3/4)" in page
+
+
+def test_links_lead_to_the_files_that_are_there_and_to_no_other(results: Results, tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text("{}")
+    (tmp_path / "tensorboard").mkdir()
+    write_report(tmp_path / "report.html", results, {}, {})
+    links = re.findall(r'<dt><a href="([^"#]+)">', (tmp_path / "report.html").read_text("utf-8"))
+    assert links == ["results.json", "arms.svg", "tables/", "tensorboard/"]
 
 
 def test_every_arm_family_and_stage_is_there(
@@ -100,7 +163,7 @@ def test_every_picture_has_words(page: str) -> None:
 
 def test_boxes_are_drawn_in_the_pixels_of_the_view(trajectories: Episodes) -> None:
     trajectory = trajectories["sft_rl"][0]
-    card = episode_card("sft_rl", trajectory, lambda _: True)
+    card = episode_card("sft_rl", trajectory)
     evidence, look = card.pictures[0].outlines
     x1, y1, *_ = trajectory.turns[0].result.regions[0].box  # type: ignore[union-attr]
     # The overview is the 448 x 448 source at 64 x 64: a seventh.
@@ -111,7 +174,7 @@ def test_boxes_are_drawn_in_the_pixels_of_the_view(trajectories: Episodes) -> No
 
 def test_the_evidence_is_also_drawn_on_the_crop(trajectories: Episodes) -> None:
     trajectory = trajectories["sft_rl"][0]
-    card = episode_card("sft_rl", trajectory, lambda _: True)
+    card = episode_card("sft_rl", trajectory)
     (outline,) = card.steps[0].pictures[0].outlines
     left, top = trajectory.turns[0].result.regions[0].box[:2]  # type: ignore[union-attr]
     lesion = trajectory.sample.regions[0].box
@@ -125,7 +188,7 @@ def test_a_box_is_drawn_only_on_the_image_it_belongs_to(trajectories: Episodes) 
     second = replace(first, source=1)
     sample = replace(trajectory.sample, regions=(Region(box=(7.0, 7.0, 70.0, 70.0), image=1),))
     both = replace(trajectory, sample=sample, observation=Observation(text="", images=(first, second)))
-    card = episode_card("direct", both, lambda _: True)
+    card = episode_card("direct", both)
     assert [len(shown.outlines) for shown in card.pictures] == [0, 1]
 
 
@@ -167,9 +230,11 @@ def test_an_episode_without_images_or_turns_is_shown(results: Results, trajector
 @pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 def test_the_filter_buttons_hide_the_others(page: str, tmp_path: Path) -> None:
     press = """<script>
+      document.querySelector('#more-episodes').open = true;
       document.querySelector('[data-group=arm][data-value=direct]').click();
       document.querySelector('[data-group=right][data-value=no]').click();
-      document.title = [...document.querySelectorAll('.episode')].filter(e => e.offsetParent).map(e => e.dataset.arm)
+      const shown = [...document.querySelectorAll('#more-episodes .episode')].filter(e => e.offsetParent);
+      document.title = shown.map(e => e.dataset.arm)
         + '; ' + document.querySelector('.filters output').textContent;
     </script>"""
     path = tmp_path / "report.html"
@@ -177,4 +242,4 @@ def test_the_filter_buttons_hide_the_others(page: str, tmp_path: Path) -> None:
     assert CHROMIUM is not None
     options = ["--headless", "--no-sandbox", "--disable-gpu", f"--user-data-dir={tmp_path / 'profile'}", "--dump-dom"]
     done = subprocess.run([CHROMIUM, *options, path.as_uri()], capture_output=True, text=True, timeout=60, check=True)
-    assert "<title>direct; 1 of 8 shown</title>" in done.stdout
+    assert "<title>direct; 1 of 6 shown</title>" in done.stdout

@@ -7,8 +7,9 @@ from dataclasses import replace
 import pytest
 
 from medvista.evaluation.numbers.results import Counterfactual, Effect, Results, Score
+from medvista.evaluation.page.panels import changed_panels, slice_panels
 from medvista.evaluation.page.report import render_report
-from medvista.evaluation.page.sections import changed_panels, leakage_tables, slice_panels
+from medvista.evaluation.page.report_tables import leakage_tables
 
 OVERLAP = {
     "test": "vqa_rad",
@@ -72,7 +73,7 @@ def test_the_page_shows_replays_slices_and_leaks_and_links_to_them(found: Result
     page = render_report(found, {}, [])
     for section, heading in (("tools", "Did the tool matter?"), ("slices", "Slices"), ("leakage", "Leakage")):
         assert f'<a href="#{section}">{heading}</a>' in page
-        assert f'<section id="{section}">' in page
+        assert f'<details class="section" id="{section}">' in page
     assert "nothing (blank)" in page
     assert "−50.0 <small>[−60.0, −37.5]</small>" in page
     assert "<td>450</td>" in page.replace("\n", "")

@@ -11,11 +11,27 @@ import pytest
 from medvista.errors import UserError
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.numbers.results_file import read_results, write_results
+from medvista.notices import Notice
 
 
 def test_results_come_back_as_they_were(results: Results, tmp_path: Path) -> None:
     write_results(tmp_path / "results.json", results)
     assert read_results(tmp_path / "results.json") == results
+
+
+def test_where_the_numbers_come_from_comes_back_too(results: Results, tmp_path: Path) -> None:
+    known = replace(
+        results,
+        config={"data": {"seed": 7, "families": ["side"]}, "rl": {"reward": {"accuracy": 1.0}}},
+        overrides=("data.seed=7", "rl.reward={accuracy: 1.0}"),
+        environment={"commit": "0123abcd", "clean": None, "cores": 2, "packages": {"torch": "2.13.0"}},
+        notices=(Notice(what="pictures were shown on white", count=4, examples=("a.png", "b.png")),),
+        warnings=("every reply of sft was empty",),
+    )
+    write_results(tmp_path / "results.json", known)
+    assert read_results(tmp_path / "results.json") == known
+    values = json.loads((tmp_path / "results.json").read_text(encoding="utf-8"))
+    assert values["notices"] == [{"what": "pictures were shown on white", "count": 4, "examples": ["a.png", "b.png"]}]
 
 
 def test_the_keys_scripts_rely_on_are_there(results: Results, tmp_path: Path) -> None:

@@ -149,6 +149,29 @@ def test_two_runs_stand_side_by_side_on_the_same_question(browser: Page, viewer:
     assert choose(page, outcome="second").startswith("0 of 12")
 
 
+def test_side_by_side_says_how_often_each_was_right_and_where_they_agree(browser: Page, viewer: str) -> None:
+    page = opened(browser, f"{viewer}#run=first&arm=sft_rl&beside=second%3A+sft_rl%2C+greedy", width=1400)
+    said = "[...document.querySelectorAll('#pair caption, #pair tbody tr, #pair li')].map((each) => each.textContent)"
+    numbers = [
+        "4 questions that both played",
+        "first: sft_rl, greedy75.0 %100.0 %",
+        "second: sft_rl, greedy0.0 %100.0 %",
+        *("0 both right", "3 only the first", "0 only the second", "1 both wrong"),
+    ]
+    assert page.run(said) == numbers
+    page.run("document.querySelector('#pair li:nth-child(4) button').click()")  # both wrong
+    assert page.run("app.shown.length") == 1
+    assert page.run(said) == numbers  # of all that both played, whatever is listed
+    choose(page, outcome="", beside="")
+    assert page.run("document.getElementById('pair').hidden") is True
+
+
+def test_the_viewer_links_to_the_pages_of_its_runs(browser: Page, viewer: str) -> None:
+    page = opened(browser, viewer)
+    links = page.run("[...document.querySelectorAll('#files a')].map((a) => [a.textContent, a.getAttribute('href')])")
+    assert links == [["first: results.json", "../first/results.json"]]
+
+
 def test_two_runs_are_compared_from_the_start_in_the_arm_that_matters_most(browser: Page, viewer: str) -> None:
     page = opened(browser, viewer)
     assert page.run("Object.entries(app.chosen).join(' ')") == "run,first arm,sft_rl mode,greedy beside,3"

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medvista.app.config.schema import ExperimentConfig
@@ -11,8 +11,8 @@ from medvista.app.evaluating.ending import print_ending
 from medvista.app.evaluating.playing import Episodes
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.page.episode_choice import pick_episodes
 from medvista.evaluation.page.report import write_report
-from medvista.functional.episodes import correct
 from medvista.types import Trajectory
 
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # stage -> metric -> (step, value)
@@ -52,14 +52,6 @@ def notes(config: ExperimentConfig) -> tuple[str, ...]:
         return ()
     pretrained = config.policy.path is None and (config.pretrain.steps or config.pretrain.caption_steps)
     return (_PRETRAINED, _TESTED_ONCE) if pretrained else (_TESTED_ONCE,)
-
-
-def pick_episodes(trajectories: Iterable[Trajectory]) -> list[Trajectory]:
-    """The first right and the first wrong episode of each family, right ones first."""
-    first: dict[tuple[bool, str], Trajectory] = {}
-    for trajectory in trajectories:
-        first.setdefault((not correct(trajectory), str(trajectory.sample.metadata.get("family", ""))), trajectory)
-    return [first[key] for key in sorted(first, key=lambda key: key[0])]
 
 
 def learning_curves(run: Path) -> Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]:

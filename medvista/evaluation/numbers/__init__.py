@@ -1,1 +1,7 @@
-"""The numbers of a run: scores, intervals, paired tests, counterfactuals, and the file that holds them."""
+"""The numbers of a run.
+
+`results` says what they are, `results_file` writes and reads them as ``results.json``. The other files make them from
+episodes: `arm_scores` (accuracy of an arm, paired tests of two), `benchmark_measures` (what the paper of a benchmark
+reports), `counterfactuals` (answers after something else was shown), `evidence` (looks at annotated regions), and
+`holm`, which corrects the p-values of all tests of a run.
+"""

@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
+from medvista.notices import Notice
+
 Interval: TypeAlias = tuple[float, float]
 Mode: TypeAlias = Literal["greedy", "sampled"]
 MODES: tuple[Mode, ...] = ("greedy", "sampled")
@@ -34,11 +36,11 @@ class Measured:
 class ArmScore(Score):
     """What one arm did on one benchmark in one decoding mode."""
 
-    tool_calls_mean: float = 0.0  # calls an episode
+    tool_calls_mean: float = 0.0  # calls per episode
     tool_error_rate: float = 0.0  # share of calls that failed
     answered_rate: float = 1.0  # share of episodes that ended with an answer
     accuracy_answered: float | None = None  # of those; None where there is none
-    tokens_mean: float = 0.0  # sampled tokens an episode
+    tokens_mean: float = 0.0  # sampled tokens per episode
     hit_rate: float | None = None  # share of looks that met the annotated evidence; None where nothing is annotated
     families: Mapping[str, Score] = field(default_factory=dict)
     measures: Mapping[str, Measured] = field(default_factory=dict)  # "open_recall", ...; see docs/scoring.md
@@ -132,7 +134,11 @@ class Results:
     throughput: Mapping[str, float] = field(default_factory=dict)  # {"rollouts_per_s": ..., ...}
     tools: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)  # tool -> how its calls went (`ToolMetrics`)
     versions: Mapping[str, str] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
+    config: Mapping[str, Any] = field(default_factory=dict)  # the whole configuration, nested as in config.yaml
+    overrides: tuple[str, ...] = ()  # "key=value" as a person gave them
+    environment: Mapping[str, Any] = field(default_factory=dict)  # commit, machine, packages: `medvista.app.provenance`
+    notices: Sequence[Notice] = ()  # what was altered, left out or guessed
+    warnings: tuple[str, ...] = ()  # sentences on why some numbers may mean nothing; they stand before all numbers
 
     def benchmarks(self) -> tuple[str, ...]:
         """The benchmarks any arm was scored on, in order of appearance."""

@@ -26,6 +26,7 @@ from medvista.evaluation.numbers.results import (
     Results,
     Score,
 )
+from medvista.notices import Notice
 
 # ------------------------------------------------------------------------------------------------------------- writing
 
@@ -64,6 +65,10 @@ def results_to_json(results: Results) -> dict[str, Any]:
         "tools": results.tools,
         "versions": results.versions,
         "config": results.config,
+        "overrides": results.overrides,
+        "environment": results.environment,
+        "notices": [asdict(notice) for notice in results.notices],
+        "warnings": results.warnings,
     }
 
 
@@ -148,6 +153,10 @@ def _results(fields: Fields) -> Results:
         tools=fields.get("tools", dict, {}),
         versions=fields.get("versions", dict, {}),
         config=fields.get("config", dict, {}),
+        overrides=fields.texts("overrides"),
+        environment=fields.get("environment", dict, {}),
+        notices=tuple(_notice(found) for found in fields.objects("notices")),
+        warnings=fields.texts("warnings"),
     )
 
 
@@ -248,3 +257,7 @@ def _evidence(fields: Fields) -> Evidence:
         mask_hit_rate=rate("mask_hit_rate"),
         mask_ci95=cast(Interval, fields.numbers("mask_ci95", 2)) if "mask_ci95" in fields else None,
     )
+
+
+def _notice(fields: Fields) -> Notice:
+    return Notice(what=fields.read("what", str), count=fields.read("count", int), examples=fields.texts("examples"))

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from markupsafe import Markup, escape
 
 from medvista.evaluation.numbers.results import Interval
+from medvista.evaluation.page.svg import drawing, label, tag
 
 Point = tuple[float, float]
 
@@ -36,7 +37,7 @@ class Estimate:
 
 
 def forest_plot(rows: Mapping[str, Sequence[Estimate]], *, title: str, chance: float | None = None) -> Markup:
-    """A row a label, in it a mark with an interval bar for each estimate, on an axis from 0 to 100 percent.
+    """A row per label, in it a mark with an interval bar for each estimate, on an axis from 0 to 100 percent.
 
     Args:
         rows: label -> its estimates, at most two.
@@ -48,11 +49,11 @@ def forest_plot(rows: Mapping[str, Sequence[Estimate]], *, title: str, chance: f
     parts = [_percent_grid(top, bottom)]
     if chance is not None:
         x = _percent_x(chance)
-        parts.append(_tag("line", class_="chance", x1=x, x2=x, y1=top - 4, y2=bottom))
-        parts.append(_text(x, top - 8, f"chance {100 * chance:.0f}", "tick middle"))
-    for index, (label, estimates) in enumerate(rows.items()):
-        parts.append(_forest_row(label, estimates, top + ROW_HEIGHT * (index + 0.5)))
-    return _svg(FOREST_WIDTH, bottom + 18, _forest_words(title, rows, chance), parts)
+        parts.append(tag("line", class_="chance", x1=x, x2=x, y1=top - 4, y2=bottom))
+        parts.append(label(x, top - 8, f"chance {100 * chance:.0f}", "tick middle"))
+    for index, (name, estimates) in enumerate(rows.items()):
+        parts.append(_forest_row(name, estimates, top + ROW_HEIGHT * (index + 0.5)))
+    return _chart(FOREST_WIDTH, bottom + 18, _forest_words(title, rows, chance), parts)
 
 
 def line_chart(points: Sequence[Point], *, title: str, y_range: Interval | None = None) -> Markup:
@@ -65,7 +66,7 @@ def line_chart(points: Sequence[Point], *, title: str, y_range: Interval | None 
     """
     points = thinned([(x, y) for x, y in points if math.isfinite(y)], _MOST_POINTS)
     if not points:
-        return _svg(LINE_WIDTH, LINE_HEIGHT, f"{title}: nothing recorded", [])
+        return _chart(LINE_WIDTH, LINE_HEIGHT, f"{title}: nothing recorded", [])
     ticks = nice_ticks(*(y_range or (min(y for _, y in points), max(y for _, y in points))))
     low, high = ticks[0], ticks[-1]
     first, last = points[0][0], points[-1][0]
@@ -77,11 +78,11 @@ def line_chart(points: Sequence[Point], *, title: str, y_range: Interval | None 
         return _LEFT + across * plot_width, LINE_HEIGHT - _BOTTOM - up * plot_height
 
     parts = [_y_axis(tick, place(first, tick)[1]) for tick in ticks]
-    parts.append(_text(place(last, low)[0], LINE_HEIGHT - 5, f"{last:.0f}", "tick end"))
+    parts.append(label(place(last, low)[0], LINE_HEIGHT - 5, f"{last:.0f}", "tick end"))
     if last > first:
-        parts.append(_text(_LEFT, LINE_HEIGHT - 5, f"step {first:.0f}", "tick"))
+        parts.append(label(_LEFT, LINE_HEIGHT - 5, f"step {first:.0f}", "tick"))
     parts.extend(_curves(points, place))
-    return _svg(LINE_WIDTH, LINE_HEIGHT, _curve_words(title, points), parts)
+    return _chart(LINE_WIDTH, LINE_HEIGHT, _curve_words(title, points), parts)
 
 
 def nice_ticks(low: float, high: float, count: int = 3) -> list[float]:
@@ -149,44 +150,44 @@ def _percent_grid(top: float, bottom: float) -> Markup:
     parts = []
     for percent in (0, 25, 50, 75, 100):
         x = _percent_x(percent / 100)
-        parts.append(_tag("line", class_="grid", x1=x, x2=x, y1=top, y2=bottom))
-        parts.append(_text(x, bottom + 13, str(percent), "tick middle"))
+        parts.append(tag("line", class_="grid", x1=x, x2=x, y1=top, y2=bottom))
+        parts.append(label(x, bottom + 13, str(percent), "tick middle"))
     return Markup("").join(parts)
 
 
-def _forest_row(label: str, estimates: Sequence[Estimate], middle: float) -> Markup:
-    parts = [_text(LABEL_WIDTH - 10, middle + 4, _shortened(label), "label end")]
+def _forest_row(name: str, estimates: Sequence[Estimate], middle: float) -> Markup:
+    parts = [label(LABEL_WIDTH - 10, middle + 4, _shortened(name), "label end")]
     for index, estimate in enumerate(estimates):
         y = middle + 11 * (index - (len(estimates) - 1) / 2)
-        parts.append(_mark(label, estimate, y))
+        parts.append(_mark(name, estimate, y))
         if index == 0:
-            parts.append(_text(FOREST_WIDTH, middle + 4, f"{100 * estimate.value:.1f}", "value end"))
+            parts.append(label(FOREST_WIDTH, middle + 4, f"{100 * estimate.value:.1f}", "value end"))
     return Markup("").join(parts)
 
 
-def _shortened(label: str) -> str:
+def _shortened(name: str) -> str:
     """A label that fits beside the plot; the marks' titles have it in full.
 
     >>> _shortened("sft_rejection / faulty"), _shortened("sft_rl / clean")
     ('sft_reje… / faulty', 'sft_rl / clean')
     """
-    if len(label) <= _LONGEST_LABEL:
-        return label
+    if len(name) <= _LONGEST_LABEL:
+        return name
     end = _LONGEST_LABEL // 2  # arms of a claim differ in their last word, the teacher
-    return label[: _LONGEST_LABEL - 1 - end] + "…" + label[-end:]
+    return name[: _LONGEST_LABEL - 1 - end] + "…" + name[-end:]
 
 
-def _mark(label: str, estimate: Estimate, y: float) -> Markup:
+def _mark(name: str, estimate: Estimate, y: float) -> Markup:
     low, high = (_percent_x(min(max(bound, 0.0), 1.0)) for bound in estimate.ci95)
-    seeds = [_tag("circle", class_="seed", cx=_percent_x(value), cy=y, r=1.8) for value in estimate.per_seed.values()]
-    bar = _tag("line", class_="ci", x1=low, x2=high, y1=y, y2=y)
-    dot = _tag("circle", class_="dot", cx=_percent_x(estimate.value), cy=y, r=4)
-    words = _tag("title", escape(f"{label}, {_estimate_words(estimate)}"))
-    return _tag("g", Markup("").join([words, bar, *seeds, dot]), class_=estimate.series)
+    seeds = [tag("circle", class_="seed", cx=_percent_x(value), cy=y, r=1.8) for value in estimate.per_seed.values()]
+    bar = tag("line", class_="ci", x1=low, x2=high, y1=y, y2=y)
+    dot = tag("circle", class_="dot", cx=_percent_x(estimate.value), cy=y, r=4)
+    words = tag("title", escape(f"{name}, {_estimate_words(estimate)}"))
+    return tag("g", Markup("").join([words, bar, *seeds, dot]), class_=estimate.series)
 
 
 def _forest_words(title: str, rows: Mapping[str, Sequence[Estimate]], chance: float | None) -> str:
-    said = [f"{label}: {'; '.join(_estimate_words(e) for e in estimates)}" for label, estimates in rows.items()]
+    said = [f"{name}: {'; '.join(_estimate_words(e) for e in estimates)}" for name, estimates in rows.items()]
     guess = [f"chance is {100 * chance:.1f} %"] if chance is not None else []
     return f"{title}. " + ". ".join([*said, *guess]) + "."
 
@@ -200,8 +201,8 @@ def _estimate_words(estimate: Estimate) -> str:
 
 
 def _y_axis(tick: float, y: float) -> Markup:
-    line = _tag("line", class_="grid", x1=_LEFT, x2=LINE_WIDTH - _RIGHT, y1=y, y2=y)
-    return line + _text(_LEFT - 6, y + 3.5, number(tick), "tick end")
+    line = tag("line", class_="grid", x1=_LEFT, x2=LINE_WIDTH - _RIGHT, y1=y, y2=y)
+    return line + label(_LEFT - 6, y + 3.5, number(tick), "tick end")
 
 
 def _curves(points: Sequence[Point], place: Callable[[float, float], Point]) -> list[Markup]:
@@ -213,13 +214,13 @@ def _curves(points: Sequence[Point], place: Callable[[float, float], Point]) -> 
     placed = [place(x, y) for x, y in zip(xs, ys, strict=True)]
     parts.append(_polyline(placed, "curve"))
     if len(points) <= 12:  # few enough to be told apart: validations, not training steps
-        parts.extend(_tag("circle", class_="knot", cx=x, cy=y, r=2.2) for x, y in placed[:-1])
-    parts.append(_tag("circle", class_="knot", cx=placed[-1][0], cy=placed[-1][1], r=3.2))
+        parts.extend(tag("circle", class_="knot", cx=x, cy=y, r=2.2) for x, y in placed[:-1])
+    parts.append(tag("circle", class_="knot", cx=placed[-1][0], cy=placed[-1][1], r=3.2))
     return parts
 
 
 def _polyline(points: Sequence[Point], class_: str) -> Markup:
-    return _tag("polyline", class_=class_, points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points))
+    return tag("polyline", class_=class_, points=" ".join(f"{x:.1f},{y:.1f}" for x, y in points))
 
 
 def _curve_words(title: str, points: Sequence[Point]) -> str:
@@ -231,22 +232,5 @@ def _curve_words(title: str, points: Sequence[Point]) -> str:
     )
 
 
-# --------------------------------------------------------------------------------------------------------- elements
-
-
-def _svg(width: float, height: float, words: str, parts: Sequence[Markup]) -> Markup:
-    content = Markup("").join(parts)
-    return _tag("svg", content, class_="chart", viewBox=f"0 0 {width:g} {height:g}", role="img", aria_label=words)
-
-
-def _text(x: float, y: float, text: str, class_: str) -> Markup:
-    return _tag("text", escape(text), x=x, y=y, class_=class_)
-
-
-def _tag(name: str, content: str = Markup(""), **attributes: object) -> Markup:
-    """An element; ``class_`` and ``aria_label`` stand for ``class`` and ``aria-label``, everything is escaped."""
-    written = []
-    for key, value in attributes.items():
-        shown = f"{value:.1f}" if isinstance(value, float) else str(value)
-        written.append(f' {key.rstrip("_").replace("_", "-")}="{escape(shown)}"')
-    return Markup(f"<{name}{''.join(written)}>") + content + Markup(f"</{name}>")
+def _chart(width: float, height: float, words: str, parts: Sequence[Markup]) -> Markup:
+    return drawing((width, height), words, parts, "chart")

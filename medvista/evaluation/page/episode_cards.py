@@ -15,7 +15,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 from PIL import Image
 
-from medvista.functional.text import exact_match
+from medvista.functional.episodes import correct
 from medvista.imaging import box_from_source, lies_on, to_display
 from medvista.types import Action, FinalAnswer, MedicalImage, ParseError, Region, ToolCall, Trajectory, Turn
 
@@ -88,22 +88,16 @@ class EpisodeCard:
         return sum(step.kind == "call" for step in self.steps)
 
 
-def answered_right(trajectory: Trajectory) -> bool:
-    """True when the episode's answer is an accepted one, by the same exact match as reward and metric."""
-    sample = trajectory.sample
-    return exact_match(trajectory.answer, sample.answers, sample.choices)
-
-
 def episode_card(
-    arm: str, trajectory: Trajectory, is_right: Callable[[Trajectory], bool], uri: UriOf | None = None
+    arm: str, trajectory: Trajectory, uri: UriOf | None = None, is_right: Callable[[Trajectory], bool] = correct
 ) -> EpisodeCard:
     """The card of one episode of an arm.
 
     Args:
         arm: that played it.
         trajectory: the episode.
-        is_right: judges its answer.
         uri: says where a view's picture is; by default in the card itself, as a data URI.
+        is_right: judges its answer; by default as reward and metric do.
     """
     uri = uri or data_uri
     sample, reward = trajectory.sample, trajectory.reward

@@ -3,54 +3,38 @@
 from __future__ import annotations
 
 import json
-import math
+import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
-from markupsafe import Markup
 
 from medvista.data.atomic import replacing
 from medvista.data.json_fields import plain
-from medvista.evaluation.numbers.results import ALL, ArmScore, Results, Score
-from medvista.evaluation.page.charts import Estimate, forest_plot, line_chart, number
-from medvista.evaluation.page.episode_cards import EpisodeCard, answered_right, episode_card
-from medvista.evaluation.page.sections import Panel, changed_panels, leakage_tables, slice_panels
-from medvista.evaluation.tables.arm_tables import arms_tables, comparison_tables, p_text, seed_tables, signed_points
-from medvista.evaluation.tables.measure_tables import calibration_tables, column_meanings, measure_tables, slice_tables
-from medvista.evaluation.tables.tool_tables import counterfactual_tables, evidence_tables
+from medvista.evaluation.numbers.results import Results
+from medvista.evaluation.page.arms_figure import arms_figure, figure_mode, write_arms_figure
+from medvista.evaluation.page.charts import number
+from medvista.evaluation.page.csv_tables import write_tables
+from medvista.evaluation.page.curves import Curves, stage_curves
+from medvista.evaluation.page.episode_cards import EpisodeCard, episode_card
+from medvista.evaluation.page.episode_choice import in_reading_order
+from medvista.evaluation.page.panels import arm_panels, changed_panels, slice_panels
+from medvista.evaluation.page.report_tables import report_tables
+from medvista.evaluation.page.run_files import run_files, viewer_command
+from medvista.evaluation.tables.arm_tables import p_text, signed_points
+from medvista.evaluation.tables.measure_tables import column_meanings
+from medvista.evaluation.tables.verdict import verdict
+from medvista.functional.episodes import correct
+from medvista.notices import Notice
 from medvista.types import Trajectory
 
-Curves = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]  # stage -> metric -> (step, value)
-
-# What a reader looks for first; a metric takes the place of the first word found in its name.
-_METRIC_ORDER = (
-    "accuracy",
-    "reward",
-    "loss",
-    "tool_rate",
-    "tool",
-    "hit",
-    "entropy",
-    "kl",
-    "clip",
-    "variance",
-    "length",
-)
-_SHARES = ("accuracy", "tool_rate", "hit_rate", "success", "answered", "zero_variance")  # drawn on an axis from 0 to 1
 _FIRST_CHARTS = 12  # more wait behind a click
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Curve:
-    """A titled learning curve and the value it ends with."""
-
-    group: str  # "val/phantom" of "val/phantom/accuracy"
-    title: str
-    last: str
-    chart: Markup
+_FIRST_EPISODES = 2  # a right one and a wrong one; more wait behind a click
+_FINDINGS = 3  # comparisons in large letters
+_FROM_ROOT = re.compile(
+    r"(?<!\S)(?:/|~/|[A-Za-z]:[/\\])\S*[/\\]|(?<!\S)/(?=\S)"
+)  # "/data/slake/" of "/data/slake/a.png"
 
 
 def write_report(
@@ -60,28 +44,38 @@ def write_report(
     trajectories: Mapping[str, Sequence[Trajectory]],
     notes: Sequence[str] = (),
     *,
-    is_right: Callable[[Trajectory], bool] = answered_right,
+    is_right: Callable[[Trajectory], bool] = correct,
 ) -> None:
-    """Write the report of a run as one HTML page.
+    """Write the report of a run as one HTML page; beside it ``arms.svg`` and each table as ``tables/<name>.csv``.
 
     Args:
-        path: the page; it is replaced in one move.
+        path: the page, in the run's folder; it is replaced in one move.
         results: what `results.json` holds.
         curves: stage -> metric -> ``(step, value)`` pairs.
         trajectories: arm -> the episodes picked to be read, good ones and failures.
         notes: sentences a reader should know before the numbers, such as what was left out.
         is_right: judges an episode's answer; by default strict exact match.
     """
-    cards = [episode_card(arm, episode, is_right) for arm, episodes in trajectories.items() for episode in episodes]
-    page = render_report(results, curves, cards, notes)
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
+    write_arms_figure(path.with_name("arms.svg"), results)
+    write_tables(path.parent / "tables", (table for tables in report_tables(results).values() for table in tables))
+    episodes = in_reading_order(results, trajectories)
+    cards = [episode_card(arm, episode, is_right=is_right) for arm, episode in episodes]
+    page = render_report(results, curves, cards, notes, run=path.parent)
     with replacing(path) as file:
         file.write(page.encode())
 
 
-def render_report(results: Results, curves: Curves, cards: Sequence[EpisodeCard], notes: Sequence[str] = ()) -> str:
-    """The page as a string."""
+def render_report(
+    results: Results,
+    curves: Curves,
+    cards: Sequence[EpisodeCard],
+    notes: Sequence[str] = (),
+    *,
+    run: Path | None = None,
+) -> str:
+    """The page as a string; `run` is the folder it will stand in, for links to what is there."""
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # a model may write <script>
@@ -90,26 +84,33 @@ def render_report(results: Results, curves: Curves, cards: Sequence[EpisodeCard]
         lstrip_blocks=True,
     )
     environment.filters |= {"number": number, "points": signed_points, "p": p_text, "duration": duration}
+    mode = figure_mode(results)
+    tables = report_tables(results)
     return environment.get_template("report_template.html").render(
         results=results,
         written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+        verdict=verdict(results),
         notes=notes,
-        panels={benchmark: _panels(results, benchmark) for benchmark in results.benchmarks()},
+        notices=[_without_folders(notice) for notice in results.notices],
+        findings=[test for test in results.comparisons if test.mode == mode][:_FINDINGS],
+        figure=arms_figure(results),
+        main_table=tables["arms"][0] if tables["arms"] else None,
+        tables=tables,
+        panels={benchmark: arm_panels(results, benchmark) for benchmark in results.benchmarks()},
         modes={benchmark: results.modes(benchmark) for benchmark in results.benchmarks()},
-        arm_tables=[*arms_tables(results), *seed_tables(results)],
-        measure_tables=[*measure_tables(results), *calibration_tables(results)],
         column_meanings=column_meanings(results),
-        comparison_tables=comparison_tables(results),
         changed_panels=changed_panels(results),
-        tool_tables=[*counterfactual_tables(results), *evidence_tables(results)],
         slice_panels=slice_panels(results),
-        slice_tables=slice_tables(results),
-        leakage_tables=leakage_tables(results),
-        stages={stage: _curves(metrics) for stage, metrics in curves.items() if metrics},
+        stages={stage: stage_curves(metrics) for stage, metrics in curves.items() if metrics},
         first_charts=_FIRST_CHARTS,
         cards=cards,
+        first_episodes=_FIRST_EPISODES,
         phases=_phases(results.timing),
+        environment=_environment(results),
         config=json.dumps(plain(results.config), indent=2, ensure_ascii=False) if results.config else "",
+        files=list(run_files(run)) if run else [],
+        viewer_command=viewer_command(run) if run else "",
+        has_trajectories=bool(run and (run / "trajectories").is_dir()),
     )
 
 
@@ -125,54 +126,21 @@ def duration(seconds: float) -> str:
     return f"{minutes} min {rest:02d} s" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
-def _panels(results: Results, benchmark: str) -> list[Panel]:
-    """The forest plots of a benchmark: all questions, then family by family."""
-    families = results.families(benchmark)
-    shown = (ALL, *families) if len(families) != 1 else (ALL,)  # a single family repeats the whole
-    chance = results.chance.get(benchmark, {})
-    panels = []
-    for family in shown:
-        title = "all questions" if family == ALL else family.replace("_", " ")
-        rows = {arm: estimates for arm in results.arms if (estimates := _estimates(results, arm, benchmark, family))}
-        words = f"Accuracy on {benchmark}, {title}"
-        panels.append(Panel(title=title, chart=forest_plot(rows, title=words, chance=chance.get(family))))
-    return panels
+def _environment(results: Results) -> dict[str, str]:
+    """The machine and the code, as a reader wants them; packages stand apart."""
+    known = {**results.environment}
+    clean = {True: "", False: ", with uncommitted changes", None: ""}[known.pop("clean", None)]
+    packages = known.pop("packages", {})
+    shown = {name: str(value) for name, value in known.items() if value is not None}
+    if "commit" in shown:
+        shown["commit"] += clean
+    return shown | {str(name): str(version) for name, version in (packages or results.versions).items()}
 
 
-def _estimates(results: Results, arm: str, benchmark: str, family: str) -> list[Estimate]:
-    estimates = []
-    for mode in results.modes(benchmark):
-        whole = results.score(arm, benchmark, mode)
-        part = _part(whole, family)
-        if whole is not None and part is not None:
-            seeds = whole.per_seed if family == ALL else {}
-            estimate = Estimate(series=mode, value=part.accuracy, ci95=part.ci95, n=part.n, per_seed=seeds)
-            estimates.append(estimate)
-    return estimates
-
-
-def _part(score: ArmScore | None, family: str) -> Score | None:
-    if score is None or family == ALL:
-        return score
-    return score.families.get(family)
-
-
-def _curves(metrics: Mapping[str, Sequence[tuple[int, float]]]) -> list[Curve]:
-    curves = []
-    for name in sorted(metrics, key=_metric_rank):
-        points = [(float(step), float(value)) for step, value in metrics[name] if math.isfinite(value)]
-        if not points:
-            continue
-        group, _, title = name.rpartition("/")
-        y_range = (0.0, 1.0) if any(word in title for word in _SHARES) else None
-        chart = line_chart(points, title=name, y_range=y_range)
-        curves.append(Curve(group=group, title=title.replace("_", " "), last=number(points[-1][1]), chart=chart))
-    return curves
-
-
-def _metric_rank(name: str) -> tuple[int, str]:
-    found = (rank for rank, word in enumerate(_METRIC_ORDER) if word in name)
-    return next(found, len(_METRIC_ORDER)), name
+def _without_folders(notice: Notice) -> str:
+    """A notice whose places are not told from the root of the disk: a page may be shown where folders should not be."""
+    examples = tuple(_FROM_ROOT.sub("", example) for example in notice.examples)
+    return Notice(what=notice.what, count=notice.count, examples=examples).line()
 
 
 def _phases(timing: Mapping[str, float]) -> list[tuple[str, float, float]]:

@@ -1,7 +1,7 @@
 """The episodes of one arm on one benchmark, on disk from the moment each one ends.
 
-While an evaluation runs every process appends to a file of its own, ``<name>.jsonl.rank<r>``, one line an episode. When
-all have ended the lines are put into ``<name>.jsonl``, in the order of the questions. Whatever a kill leaves behind is
+While an evaluation runs, every process appends to its own file, ``<name>.jsonl.rank<r>``, one line per episode. When
+all have ended, the lines are put into ``<name>.jsonl``, in the order of the questions. What a kill leaves behind is
 enough to go on: an episode is known by the id of its question, and a torn last line counts as never written.
 """
 

@@ -30,7 +30,7 @@ def play_questions(
         make_collector: gives what plays; called only where a question is left to play.
         params: how tokens are drawn.
         batch_size: episodes that take their turns together.
-        seeds: one a question; its index by default. An episode depends on it, not on what is played beside it.
+        seeds: one per question; its index by default. An episode depends on it, not on what is played beside it.
         on_finished: told how many more of this process's questions are finished.
 
     Raises:

@@ -30,7 +30,7 @@ class MajorityAnswer:
         return cls(overall=_most_frequent((None, _answer(sample)) for sample in train)[None], by_type=by_type)
 
     def predict(self, samples: Sequence[VQASample]) -> list[str]:
-        """One answer a question."""
+        """One answer per question."""
         return [self.by_type.get(sample.answer_type, self.overall) for sample in samples]
 
 
@@ -51,7 +51,7 @@ class QuestionLookup:
         return cls(answers=answers, majority=MajorityAnswer.fit(train))
 
     def predict(self, samples: Sequence[VQASample]) -> list[str]:
-        """One answer a question."""
+        """One answer per question."""
         return [
             self.answers[sample.question] if self._knows(sample) else fallback
             for sample, fallback in zip(samples, self.majority.predict(samples), strict=True)

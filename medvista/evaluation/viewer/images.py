@@ -47,6 +47,6 @@ class ImageFolder:
 
 def _link_or_copy(path: Path, target: Path) -> None:
     try:
-        os.link(path.resolve(), target)
+        os.link(path.resolve() if path.is_symlink() else path, target)
     except OSError:  # another disk, or a file system without links
         shutil.copyfile(path, target)

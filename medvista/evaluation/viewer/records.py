@@ -6,12 +6,13 @@ them is plain values: texts stay texts, and it is the page that never takes one 
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, TypeAlias
 
 from medvista.data.json_fields import plain
-from medvista.evaluation.page.episode_cards import UriOf, answered_right, episode_card
+from medvista.evaluation.page.episode_cards import UriOf, episode_card
 from medvista.evaluation.viewer.sources import Source
 from medvista.types import ToolCall, Trajectory
 
@@ -19,8 +20,8 @@ Record: TypeAlias = dict[str, Any]
 
 
 def episode_record(source: Source, trajectory: Trajectory, uri: UriOf) -> Record:
-    """Everything the page shows of one episode."""
-    card = asdict(episode_card(source.arm, trajectory, answered_right, uri))
+    """Everything the page shows of one episode, its parts still objects: `to_json_text` writes them."""
+    card = episode_card(source.arm, trajectory, uri)
     sample = trajectory.sample
     facts = {
         "split": sample.split,
@@ -29,8 +30,26 @@ def episode_record(source: Source, trajectory: Trajectory, uri: UriOf) -> Record
         "policy version": trajectory.policy_version,
         **{str(name).replace("_", " "): value for name, value in sample.metadata.items()},
     }
-    seconds = [turn.result.seconds if turn.result else None for turn in trajectory.turns]
-    return plain({**card, "facts": [(name, str(value)) for name, value in facts.items()], "seconds": seconds})
+    return {
+        **_fields_of(card),
+        "reward": plain(card.reward),  # numbers of a file may be anything; those of pictures and boxes are finite
+        "terms": plain(card.terms),
+        "seconds": plain([turn.result.seconds if turn.result else None for turn in trajectory.turns]),
+        "facts": [(name, str(value)) for name, value in facts.items()],
+    }
+
+
+def to_json_text(values: Any) -> str:
+    """Values as JSON, dataclasses among them as objects.
+
+    Only the few dataclasses of a record come back to Python: taking every text and number through `dataclasses.asdict`
+    cost more than reading the episodes.
+    """
+    return json.dumps(values, default=_fields_of, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+
+
+def _fields_of(value: Any) -> Record:
+    return {each.name: getattr(value, each.name) for each in fields(value)}
 
 
 @dataclass(slots=True)

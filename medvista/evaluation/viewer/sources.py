@@ -26,6 +26,7 @@ class Source:
     mode: str  # "greedy", "sampled"; of a stage "train", "validation"; "" of a file that is of no run
     about: str = ""  # what the arm is, in a few words
     headline: bool = False  # the one a reader looks for first
+    folder: Path | None = None  # the run's; None of a file that is of no run
 
 
 def find_sources(run: Path, name: str) -> list[Source]:
@@ -61,23 +62,25 @@ def _sources_of(run: Path, name: str) -> Iterator[Source]:
         results = read_results(run / "results.json")
     files = (run / "trajectories").glob("**/*.jsonl*")
     paths = [path for path in files if _ENDING.search(path.name) and path.stat().st_size]
-    sources = [_source(path, path.relative_to(run / "trajectories").parts, name, results) for path in paths]
+    sources = [_source(path, run, name, results) for path in paths]
     arms = list(results.arms) if results else []
     yield from sorted(sources, key=lambda source: _rank(source, arms))
 
 
-def _source(path: Path, parts: Sequence[str], run: str, results: Results | None) -> Source:
+def _source(path: Path, folder: Path, run: str, results: Results | None) -> Source:
     """What a file's name says: ``test/<benchmark>-<arm>-<mode>.jsonl``, or ``<stage>/<which>.jsonl`` of training."""
+    parts = path.relative_to(folder / "trajectories").parts
     name = _ENDING.sub("", path.name)
     played = EpisodeSet.of_file(name)
     if parts[0] != "test" or played is None:
-        return Source(path=path, run=run, arm="/".join(parts[:-1]) or name, mode=name)
+        return Source(path=path, run=run, arm="/".join(parts[:-1]) or name, mode=name, folder=folder)
     arm, mode = f"{played.arm}.{played.change}" if played.change else played.arm, played.mode
     main = results.comparisons[0].arm if results and results.comparisons else None
     about = results.descriptions.get(arm, "") if results else ""
     if played.change:
         about = "a replay, with something else in the place of what its tools showed"
-    return Source(path=path, run=run, arm=arm, mode=mode, about=about, headline=(arm, mode) == (main, MODES[0]))
+    headline = (arm, mode) == (main, MODES[0])
+    return Source(path=path, run=run, arm=arm, mode=mode, about=about, headline=headline, folder=folder)
 
 
 def _rank(source: Source, arms: Sequence[str]) -> tuple[bool, int, str, str, str]:

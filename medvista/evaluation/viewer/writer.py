@@ -11,24 +11,27 @@ They are scripts, since a page opened from disk may load scripts and pictures, b
 from __future__ import annotations
 
 import json
+import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
 from medvista.data.atomic import replacing
 from medvista.data.trajectories import read_trajectories_with_files
 from medvista.errors import UserError
 from medvista.evaluation.viewer.images import ImageFolder
-from medvista.evaluation.viewer.records import Index, Record, episode_record
+from medvista.evaluation.viewer.records import Index, Record, episode_record, to_json_text
 from medvista.evaluation.viewer.sources import Source
 from medvista.types import MedicalImage
 
 SHARD_SIZE = 32  # episodes; a file of 100 kB or so, which opens at once
 
 _PAGE = Path(__file__).parent / "page"
+_FILES = ("report.html", "results.json")  # of a run, to which the viewer links
 _MARK = "viewer.css"  # a folder that has it was written here
 
 
@@ -65,8 +68,20 @@ def write_viewer(folder: Path, sources: Sequence[Source], on_read: Callable[[Sou
     if not index.episodes:
         raise UserError(f"no episode is in {', '.join(str(source.path) for source in sources)}: has the run begun?")
     written = datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC")
-    _write_script(folder / "data", "index", {**index.to_json(), "shard_size": SHARD_SIZE, "written": written})
+    beside = {"shard_size": SHARD_SIZE, "written": written, "files": _files_of_runs(folder, sources)}
+    _write_script(folder / "data", "index", {**index.to_json(), **beside})
     return folder / "index.html"
+
+
+def _files_of_runs(folder: Path, sources: Sequence[Source]) -> list[tuple[str, str]]:
+    """Name and address, from the viewer's folder, of the pages that the runs have of their own."""
+    runs = {source.folder: source.run for source in sources if source.folder is not None}
+    return [
+        (f"{run}: {name}" if len(runs) > 1 else name, quote(os.path.relpath(run_folder / name, folder)))
+        for run_folder, run in runs.items()
+        for name in _FILES
+        if (run_folder / name).is_file()
+    ]
 
 
 class _Shards:
@@ -93,9 +108,8 @@ def _address(images: ImageFolder, files: Mapping[MedicalImage, Path], view: Medi
 
 def _write_script(folder: Path, name: str, values: Any) -> None:
     """A script that hands JSON over as a text: parsed as such, not even a key named ``__proto__`` does anything."""
-    text = json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
     with replacing(folder / f"{name}.js") as file:
-        file.write(f"receive({json.dumps(name)},{json.dumps(text)});\n".encode("ascii"))
+        file.write(f"receive({json.dumps(name)},{json.dumps(to_json_text(values))});\n".encode("ascii"))
 
 
 def _clear(folder: Path) -> None:

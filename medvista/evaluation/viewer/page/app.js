@@ -16,6 +16,7 @@ class App {
     this.list = new VirtualList(document.getElementById("list"), document.getElementById("rows"),
       (episode) => this.row(episode), (index) => this.pick(index, true));
     document.getElementById("title").textContent = store.runs.join(" beside ");
+    document.getElementById("files").replaceChildren(...store.files.map(([name, address]) => el("a", { href: address }, name)));
     document.title = `${store.runs.join(" beside ")} · medvista viewer`;
     buildFilters(this.form, store, this.chosen);
     document.getElementById("choose").open = !NARROW.matches;
@@ -111,10 +112,18 @@ class App {
   }
 
   countUp() {
+    const pair = pairCounts(this.store, this.chosen), summary = document.getElementById("pair");
+    summary.hidden = pair === null;
+    if (pair) summary.replaceChildren(...pairTables(pair, this.chosen.outcome ?? "", (outcome) => this.chooseOutcome(outcome)));
     const right = this.shown.filter((episode) => episode.right).length, all = this.shown.length;
     const share = all ? `, ${short((100 * right) / all)} % right` : "";
     document.getElementById("status").textContent =
       `${all.toLocaleString("en")} of ${this.store.episodes.length.toLocaleString("en")} episodes${share}`;
+  }
+
+  chooseOutcome(outcome) {
+    this.form.elements.outcome.value = outcome;
+    this.refilter();
   }
 
   row(episode) {

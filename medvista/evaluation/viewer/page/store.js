@@ -25,6 +25,7 @@ class Store {
   constructor(index) {
     this.shardSize = index.shard_size;
     this.tools = index.tools;
+    this.files = index.files ?? [];
     this.sources = index.sources.map(({ run, arm, mode, about }, number) => ({ number, run, arm, mode, about }));
     this.runs = [...new Set(this.sources.map((source) => source.run))];
     for (const source of this.sources) source.label = this.label(source);

@@ -1,4 +1,4 @@
-"""What the report shows beside arms and curves: whether the tool mattered, accuracy by slice, leakage."""
+"""The forest plots of the report: arms by kind of question, slices, and answers that changed with what tools showed."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from markupsafe import Markup
 
-from medvista.evaluation.numbers.results import Mode, Results, Score
+from medvista.evaluation.numbers.results import ALL, ArmScore, Mode, Results, Score
+from medvista.evaluation.page.arms_figure import main_arm
 from medvista.evaluation.page.charts import Estimate, forest_plot
-from medvista.evaluation.tables.arm_tables import Table, percent
 
 _MOST_LABELS = 15  # of a slice, the ones with most questions; the table has all
 
@@ -22,8 +22,22 @@ class Panel:
     chart: Markup
 
 
+def arm_panels(results: Results, benchmark: str) -> list[Panel]:
+    """The forest plots of a benchmark: all questions, then family by family."""
+    families = results.families(benchmark)
+    shown = (ALL, *families) if len(families) != 1 else (ALL,)  # a single family repeats the whole
+    chance = results.chance.get(benchmark, {})
+    panels = []
+    for family in shown:
+        title = "all questions" if family == ALL else family.replace("_", " ")
+        rows = {arm: estimates for arm in results.arms if (estimates := _estimates(results, arm, benchmark, family))}
+        words = f"Accuracy on {benchmark}, {title}"
+        panels.append(Panel(title=title, chart=forest_plot(rows, title=words, chance=chance.get(family))))
+    return panels
+
+
 def changed_panels(results: Results) -> list[Panel]:
-    """The share of answers that changed with what tools showed, a plot for each arm and benchmark."""
+    """The share of answers that changed with what tools showed, a plot per arm and benchmark."""
     panels = []
     for arm, benchmark in dict.fromkeys((found.arm, found.benchmark) for found in results.counterfactuals):
         rows = {
@@ -45,8 +59,8 @@ def changed_panels(results: Results) -> list[Panel]:
 
 
 def slice_panels(results: Results) -> dict[str, list[Panel]]:
-    """Accuracy of the arm that matters most by slice, a plot for each benchmark and dimension."""
-    arm = results.comparisons[0].arm if results.comparisons else next(reversed(list(results.arms)), "")
+    """Accuracy of the arm that matters most by slice, a plot per benchmark and dimension."""
+    arm = main_arm(results)
     panels: dict[str, list[Panel]] = {}
     for benchmark in results.benchmarks():
         scores = {mode: results.score(arm, benchmark, mode) for mode in results.modes(benchmark)}
@@ -59,41 +73,8 @@ def slice_panels(results: Results) -> dict[str, list[Panel]]:
     return panels
 
 
-def leakage_tables(results: Results) -> list[Table]:
-    """Which test images were seen in training; no table where nothing was compared."""
-    overlaps = results.leakage.get("overlaps", ())
-    if not overlaps:
-        return []
-    header = (
-        "test",
-        "train",
-        "test images",
-        "identical",
-        "look alike",
-        "questions",
-        "leaked",
-        "leaked %",
-        "same words",
-    )
-    rows = tuple(
-        (
-            str(overlap["test"]),
-            str(overlap["train"]),
-            str(overlap["test_images"]),
-            str(overlap["identical_images"]),
-            str(overlap["similar_images"]),
-            str(overlap["test_questions"]),
-            str(overlap["leaked_questions"]),
-            percent(overlap["leaked_questions"] / max(overlap["test_questions"], 1)),
-            str(overlap["repeated_questions"]),
-        )
-        for overlap in overlaps
-    )
-    return [Table(title="Test images seen in training, and the questions about them", header=header, rows=rows)]
-
-
 def _rows(labels: Mapping[Mode, Mapping[str, Score]]) -> dict[str, list[Estimate]]:
-    """Label -> an estimate a mode, the labels with most questions first."""
+    """Label -> an estimate per mode, the labels with most questions first."""
     counts = {label: score.n for scores in labels.values() for label, score in scores.items()}
     most = sorted(counts, key=lambda label: -counts[label])[:_MOST_LABELS]
     return {
@@ -104,3 +85,21 @@ def _rows(labels: Mapping[Mode, Mapping[str, Score]]) -> dict[str, list[Estimate
         ]
         for label in most
     }
+
+
+def _estimates(results: Results, arm: str, benchmark: str, family: str) -> list[Estimate]:
+    estimates = []
+    for mode in results.modes(benchmark):
+        whole = results.score(arm, benchmark, mode)
+        part = _part(whole, family)
+        if whole is not None and part is not None:
+            seeds = whole.per_seed if family == ALL else {}
+            estimate = Estimate(series=mode, value=part.accuracy, ci95=part.ci95, n=part.n, per_seed=seeds)
+            estimates.append(estimate)
+    return estimates
+
+
+def _part(score: ArmScore | None, family: str) -> Score | None:
+    if score is None or family == ALL:
+        return score
+    return score.families.get(family)
