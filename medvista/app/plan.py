@@ -18,7 +18,6 @@ _TEST_EPISODE_S = 100 / (8 * 2 * 1024 + 2048)
 # Both pre-stages together took 252 s; a step of the first takes 1.3 times one of the second, at these batches.
 _VIEW_S, _CAPTION_S = 156 / (420 * 256), 96 / (340 * 96)
 _LEAST_S = 60  # below, a run is mostly loading and saving, which was not measured
-_LEAST_S = 60  # below, a run is mostly loading and saving, which was not measured
 _FROM: Mapping[str, Sequence[str]] = {  # the stages that a stage begins with
     "direct_rl": ("direct",),
     "sft_rl": ("sft",),

@@ -129,7 +129,6 @@ class Progress:
             share = self.share_done() or stage.share
             self._bar.n = round(1000 * share)
             self._bar.ncols = _columns(self._stream)
-            self._bar.ncols = _columns(self._stream)
             self._bar.set_description_str(f"{self._place(stage)}, {_counted(stage)}", refresh=False)
             self._bar.set_postfix_str(told, refresh=True)
         elif now - max(self._said, stage.began) >= _EVERY:
@@ -211,15 +210,6 @@ class _AboveTheBar(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         """Prints one record."""
         tqdm.write(self.format(record), file=self._stream)
-
-
-def _columns(stream: TextIO) -> int:
-    """The terminal's width; some say that they have none."""
-    try:
-        columns = os.get_terminal_size(stream.fileno()).columns
-    except (OSError, ValueError):  # no file, as in tests
-        columns = 0
-    return min(columns or WIDTH, WIDTH)
 
 
 def _columns(stream: TextIO) -> int:
