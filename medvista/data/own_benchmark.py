@@ -13,7 +13,7 @@
       choices: [a, b, c, d]         # columns of the options, in the order of their letters; or one that holds them all
       slices: [modality, ward]      # columns that reports slice by
     separator: "|"                  # between several images, answers or options in one cell
-    shares: {train: 0.7, validation: 0.1, test: 0.2}   # without a split column: whole groups are dealt out
+    shares: {train: 0.7, validation: 0.1, test: 0.2}   # without a split column: whole groups are assigned
 
 Paths are relative to the YAML file. See docs/benchmarks.md.
 """
@@ -81,7 +81,7 @@ class OwnBenchmark:
 
         def build(row: Row) -> VQASample | None:
             number, name = next(numbers), self.columns.id
-            # The ids of all rows, since questions that are in other splits here may be dealt out anew.
+            # The ids of all rows, since `data.resplit` may move questions of other splits here.
             id = ids.once(needed_text(row.value(name), name), row) if name else str(number)
             return reader.sample(row, id, split) if self._in_split(row, reader.group(row), split) else None
 
@@ -105,7 +105,7 @@ class OwnBenchmark:
             if said not in _SPLITS:
                 raise FieldError(f'"{name}" must be one of {", ".join(_SPLITS)}, not {said!r}')
             return _SPLITS[said] == split
-        return not self.shares or _dealt(group, self.shares) == split
+        return not self.shares or _assigned(group, self.shares) == split
 
 
 def load_own_benchmark(path: Path) -> OwnBenchmark:
@@ -185,7 +185,7 @@ def _by_split(entries: Iterable[tuple[str, T]]) -> dict[Split, T]:
     return found
 
 
-def _dealt(group: str, shares: Mapping[Split, float]) -> Split:
+def _assigned(group: str, shares: Mapping[Split, float]) -> Split:
     """The split a whole group goes to: by a hash, so that it stays there when questions are added."""
     place = int(hashlib.sha256(group.encode()).hexdigest(), 16) % 10**9 / 10**9 * sum(shares.values())
     for split, share in shares.items():

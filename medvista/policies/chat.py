@@ -54,7 +54,7 @@ class ChatRenderer:
         """What follows a model turn: its end (unless sampled), the observation, the head of the next turn.
 
         Args:
-            observations: one an episode.
+            observations: one per episode.
             closed: True where the model sampled its end-of-turn token, so that it is not written twice.
             ends: the last token of each turn, where a turn may end in several ways; the template's own by default.
         """
@@ -74,7 +74,7 @@ class ChatRenderer:
         return [TokenSegment(token_ids=tuple(i), images=own) for i, own in zip(ids, parts, strict=True)]
 
     def _expand(self, text: str, counts: Sequence[int]) -> str:
-        """Repeats each image placeholder once a visual token."""
+        """Repeats each image placeholder once per visual token."""
         if not counts:
             return text
         pieces = text.split(self._image_token)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import lightning
@@ -75,6 +76,15 @@ def test_one_update_makes_the_better_sibling_likelier_and_the_worse_less_so(
     assert (change[[1, 3]] < 0).all()
 
 
+class KeepBatch(lightning.Callback):
+    """Keeps the batch that was learned from: Lightning's transfer hands the module a copy."""
+
+    batch: ExperienceBatch
+
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        self.batch = batch
+
+
 @pytest.mark.parametrize(("scale", "expected"), [("std", [1, -1, 1, -1]), ("none", [0.5, -0.5, 2, -2])])
 def test_advantages_are_over_the_siblings_even_where_minibatches_part_them(
     schooled: VLMPolicy,
@@ -84,9 +94,10 @@ def test_advantages_are_over_the_siblings_even_where_minibatches_part_them(
     expected: list[float],
 ) -> None:
     batch = replace(experience, rewards=torch.tensor([1.0, 0.0, 4.0, 0.0]), advantages=None)
-    update(schooled, batch, make_trainer, advantage_scale=scale, minibatches=4)
-    assert batch.advantages is not None
-    assert batch.advantages.tolist() == pytest.approx(expected, abs=1e-4)
+    make_watched = partial(make_trainer, callbacks=[keep := KeepBatch()])
+    update(schooled, batch, make_watched, advantage_scale=scale, minibatches=4)
+    assert keep.batch.advantages is not None
+    assert keep.batch.advantages.tolist() == pytest.approx(expected, abs=1e-4)
 
 
 def test_an_update_takes_an_optimiser_step_per_minibatch_and_inner_epoch(

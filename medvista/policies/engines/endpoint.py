@@ -75,7 +75,7 @@ class EndpointEngine:
     def _say_what_was_odd(
         self, requests: Sequence[GenerationRequest], replies: Sequence[Reply | RequestRefusedError]
     ) -> None:
-        """Counts replies that were empty or written anew; raises when there has been no other than empty ones."""
+        """Counts replies that were empty or rewritten; raises when all were empty so far."""
         read = [reply for reply in replies if isinstance(reply, Reply)]
         for request, reply in zip(requests, replies, strict=True):
             turn = f"{request.trajectory.sample.id}, turn {len(request.trajectory.turns) + 1}"

@@ -1,6 +1,6 @@
 """Batched generation with the training weights, keeping the key-value cache across turns.
 
-All waiting episodes decode together, in one cache with a row each. Rows differ in length, so a row's tokens are not
+All waiting episodes decode together, in one cache, one row each. Rows differ in length, so a row's tokens are not
 contiguous in the cache: where one row is fed fewer tokens than another it gets padding that the attention mask hides,
 and positions are counted per row. Only tokens that the cache has not seen are fed, which includes the end-of-turn
 token sampled last.
