@@ -40,6 +40,7 @@ from medvista.functional.statistics import (
 )
 from medvista.types import Trajectory
 
+_OF_THE_CLAIM = ("experiment=", "output_dir=", "cache_dir=", "arms=", "seed=", "resume=", "claim=", "claim.")
 _EQUAL_BUDGET = ("sft_longer", "sft_rejection", "direct_rl")  # what RL has to be better than, so compared first
 _WITHOUT_TEACHER = ("direct", "direct_rl", "tools_untrained")  # the same for every teacher, so run once a seed
 
@@ -104,7 +105,11 @@ def _episodes_of_first_seed(config: ExperimentConfig, parts: Sequence[Part]) -> 
 
 
 def claim_parts(config: ExperimentConfig, claim: ClaimConfig) -> Iterator[Part]:
-    """One run a seed and teacher; arms that no teacher touches run with the first teacher only."""
+    """One run per seed and teacher; arms that no teacher touches run with the first teacher only.
+
+    What the command line overrides holds for every run, whatever its teacher says.
+    """
+    forwarded = [given for given in config.overrides if not given.startswith(_OF_THE_CLAIM)]
     for seed in claim.seeds:
         for index, (teacher, overrides) in enumerate(claim.teachers.items()):
             arms = [arm for arm in config.arms if index == 0 or arm not in _WITHOUT_TEACHER]
@@ -113,7 +118,7 @@ def claim_parts(config: ExperimentConfig, claim: ClaimConfig) -> Iterator[Part]:
                 seed=seed,
                 folder=config.output_dir / teacher / f"seed-{seed}",
                 arms=tuple(arms),
-                overrides=(f"experiment={claim.experiment}", f"cache_dir={config.cache_dir}", *overrides),
+                overrides=(f"experiment={claim.experiment}", f"cache_dir={config.cache_dir}", *overrides, *forwarded),
             )
 
 

@@ -28,6 +28,7 @@ from medvista.data.benchmarks import benchmark_name
 from medvista.data.leakage import LeakageReport
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.evaluation.numbers.results_file import write_results
+from medvista.notices import NOTICES
 from medvista.rewards import RewardFunction
 from medvista.types import VQASample
 
@@ -37,6 +38,7 @@ _MAIN = "policy"  # the arm that is evaluated; the others are there to judge it 
 def run_evaluation(config: ExperimentConfig) -> None:
     """Evaluates ``policy.path``, or the model behind ``policy.endpoint``, on ``benchmarks``; trains nothing."""
     start = time.perf_counter()
+    NOTICES.clear()
     quiet_libraries(config.trainer.threads)
     lightning.seed_everything(config.seed, verbose=False)
     players = Players(config, Questions(config))

@@ -11,9 +11,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from medvista.app.config.composition import to_yaml
+from medvista.app.config.composition import plain
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.questions import Questions
 from medvista.data.atomic import replacing
@@ -42,6 +40,7 @@ _NO_INFLUENCE = (
     "evaluation",
     "experiment",
     "output_dir",
+    "overrides",
     "policy.endpoint",
     "policy.path",  # the model's identity is compared instead
     "policy.untrained",
@@ -99,7 +98,7 @@ def episode_settings(config: ExperimentConfig) -> Settings:
     left_out = (*_NO_INFLUENCE, *_OF_SOME_STAGES, *_OF_TRAINING, "policy")
     found = dict(_flat(config, left_out))
     if config.task == "evaluate":
-        found |= {f"policy.{name}": value for name, value in _leaves(_plain(config)["policy"], "")}
+        found |= {f"policy.{name}": value for name, value in _leaves(plain(config)["policy"], "")}
     found |= {f"rl.reward.{name}": weight for name, weight in config.rl.reward.items()}
     found["evaluation.counterfactual_seed"] = config.evaluation.counterfactual_seed
     found["trainer.precision"] = config.trainer.precision
@@ -157,14 +156,9 @@ def read_settings(path: Path) -> Settings | None:
 
 def _flat(config: ExperimentConfig, left_out: Sequence[str]) -> Iterator[tuple[str, Any]]:
     """Dotted keys and plain values, without those that are left out or lie below one."""
-    for key, value in _leaves(_plain(config), ""):
+    for key, value in _leaves(plain(config), ""):
         if not any(key == name or key.startswith(f"{name}.") for name in left_out):
             yield key, value
-
-
-def _plain(config: ExperimentConfig) -> dict[str, Any]:
-    plain: dict[str, Any] = yaml.safe_load(to_yaml(config))
-    return plain
 
 
 def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:

@@ -34,6 +34,7 @@ from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.functional.objectives import SURROGATES
+from medvista.notices import NOTICES
 from medvista.rewards import RewardFunction
 
 _MAIN = "sft_rl"  # the arm that the others are there to judge
@@ -42,6 +43,7 @@ _MAIN = "sft_rl"  # the arm that the others are there to judge
 def run_arms(config: ExperimentConfig) -> None:
     """Runs one experiment at one seed."""
     start = time.perf_counter()
+    NOTICES.clear()
     quiet_libraries(config.trainer.threads)
     lightning.seed_everything(config.seed, verbose=False)
     with closing(Players(config, Questions(config))) as players:

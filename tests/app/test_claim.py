@@ -162,3 +162,12 @@ def test_a_finished_run_counts_only_under_the_settings_it_was_made_with(tmp_path
     assert not is_done(replace(run, arms=("sft", "sft_rl"))), "an arm is missing"
     with pytest.raises(UserError, match=r"sft\.steps was 4 and is 5"):
         is_done(replace(run, overrides=("experiment=smoke", "sft.steps=5")))
+
+
+def test_what_the_command_overrides_holds_for_every_run_of_the_claim() -> None:
+    config = load_config(["experiment=nano_claim", "rl.updates=7", "output_dir=elsewhere", "arms=[sft]"])
+    assert config.claim is not None
+    for part in claim_parts(config, config.claim):
+        made = compose(ExperimentConfig, part.overrides)
+        assert made.rl.updates == 7
+        assert part.overrides[-1] == "rl.updates=7"

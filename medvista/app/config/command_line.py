@@ -23,7 +23,9 @@ def load_config(argv: Sequence[str]) -> ExperimentConfig:
     Raises:
         UserError: one sentence, when a name, a key, a type or a file is wrong.
     """
-    return compose(ExperimentConfig, argv)
+    config = compose(ExperimentConfig, argv)
+    config.overrides = list(argv)
+    return config
 
 
 def main(run: Callable[[ExperimentConfig], Any], argv: Sequence[str] | None = None) -> int:

@@ -106,7 +106,7 @@ def to_yaml(config: Any) -> str:
 
     What only one command was told, such as ``resume=true``, is left out: repeating a run is no resuming of it.
     """
-    return OmegaConf.to_yaml(OmegaConf.create(_plain(config)))
+    return OmegaConf.to_yaml(OmegaConf.create(plain(config)))
 
 
 def config_hash(config: Any) -> str:
@@ -121,18 +121,18 @@ def config_hash(config: Any) -> str:
     >>> config_hash({"a": 1, "b": [0.5]}) == config_hash({"b": (0.5,), "a": 1})
     True
     """
-    return hashlib.sha256(json.dumps(_plain(config), sort_keys=True).encode()).hexdigest()[:16]
+    return hashlib.sha256(json.dumps(plain(config), sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     """Dataclasses, paths and enums as what YAML and JSON can hold, without what belongs to one command."""
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         kept = [field.name for field in dataclasses.fields(value) if not explanation_of(field).invocation]
-        return {name: _plain(getattr(value, name)) for name in kept}
+        return {name: plain(getattr(value, name)) for name in kept}
     if isinstance(value, Mapping):
-        return {_plain(key): _plain(item) for key, item in value.items()}
+        return {plain(key): plain(item) for key, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     if isinstance(value, Enum):
         return value.name
     if isinstance(value, Path):

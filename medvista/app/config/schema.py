@@ -259,6 +259,11 @@ class ExperimentConfig:
         also=("resume_from_checkpoint",),
         invocation=True,
     )
+    overrides: list[str] = setting(
+        [],
+        help="The key=value overrides of the command, for results.json; the command itself fills them in.",
+        invocation=True,
+    )
     arms: list[str] = setting(
         [
             "majority",

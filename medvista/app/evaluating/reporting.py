@@ -43,7 +43,8 @@ def report(config: ExperimentConfig, results: Results, episodes: Episodes, more_
             shown.setdefault(played.arm, []).extend(seen[sample_id] for sample_id in picked)
     page = config.output_dir / "report.html"
     write_report(page, results, learning_curves(config.output_dir), shown, (*notes(config), *more_notes))
-    print_ending(config, results, more_notes)
+    changed = [notice.line() for notice in results.notices]
+    print_ending(config, results, (*results.warnings, *changed, *more_notes))
 
 
 def notes(config: ExperimentConfig) -> tuple[str, ...]:

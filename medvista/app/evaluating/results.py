@@ -7,8 +7,11 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 
 from medvista.app.arms import Arm, families_that_need_a_look
+from medvista.app.config.composition import plain
 from medvista.app.config.schema import EvaluationConfig, ExperimentConfig
 from medvista.app.evaluating.playing import Episodes, Replays
+from medvista.app.processes import evaluation_device
+from medvista.app.provenance import environment
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.phantom_vqa import CHANCE
 from medvista.data.slake_masks import evidence_masks
@@ -17,6 +20,8 @@ from medvista.evaluation.numbers.counterfactuals import counterfactual
 from medvista.evaluation.numbers.evidence import evidence_found
 from medvista.evaluation.numbers.holm import holm_corrected
 from medvista.evaluation.numbers.results import ArmScore, Comparison, Counterfactual, Evidence, Results
+from medvista.evaluation.numbers.silence import silent_arms
+from medvista.notices import NOTICES
 from medvista.types import Mask, Trajectory, VQASample
 
 
@@ -60,7 +65,11 @@ def make_results(
         versions={
             name: importlib.metadata.version(name) for name in ("medvista", "torch", "transformers", "lightning")
         },
-        config={"seed": config.seed},
+        config=plain(config),
+        overrides=tuple(config.overrides),
+        environment=environment(str(evaluation_device(config.trainer))),
+        notices=NOTICES.collected(),
+        warnings=tuple(silent_arms(episodes.items())),
     )
 
 
