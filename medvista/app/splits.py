@@ -1,4 +1,4 @@
-"""Which questions are in which split: as the benchmark says, or dealt out anew (``data.resplit``)."""
+"""Which questions are in which split: as the benchmark says, or split again (``data.resplit``)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ class Splits:
     """The splits of any benchmark as a run uses them.
 
     Args:
-        data: says where the files are, and whether they are dealt out anew, by what and by which seed.
+        data: says where the files are, and whether they are split again, by what and by which seed.
         cache: remembers the fingerprints of images, which say what may not be parted.
     """
 
@@ -39,9 +39,9 @@ class Splits:
         return self._dealt[benchmark][split]
 
     def lines(self) -> list[str]:
-        """A sentence for each benchmark that was dealt out anew, for whoever reads the numbers."""
+        """A sentence for each benchmark that was split again, for whoever reads the numbers."""
         return [
-            f"{benchmark_name(name)}: all its questions were dealt out anew by {self.data.resplit} "
+            f"{benchmark_name(name)}: all its questions were split again by {self.data.resplit} "
             f"(data.seed={self.data.seed}): {_counted(dealt)} to train / validation / test. No number here compares "
             "with those on the official splits."
             for name, dealt in self._dealt.items()

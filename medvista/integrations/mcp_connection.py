@@ -1,4 +1,4 @@
-"""The connection to a Model Context Protocol server: made when needed, and made anew when it broke."""
+"""The connection to a Model Context Protocol server: made when needed, and made again when it broke."""
 
 from __future__ import annotations
 
@@ -83,7 +83,7 @@ class MCPConnection:
         return self._with_link(send, seconds)
 
     def close(self) -> None:
-        """End the connection and, where it was started here, the program; a later call starts it anew."""
+        """End the connection and, where it was started here, the program; a later call starts it again."""
         with self._lock:
             link, self._link = self._link, None
         if link is not None:

@@ -90,7 +90,7 @@ def test_questions_dealt_out_anew_share_no_image_and_that_is_told(
     (overlap,) = results.leakage["overlaps"]
     assert (overlap["identical_images"], overlap["similar_images"]) == (0, 0)
     assert overlap["train_images"] + overlap["test_images"] == 6
-    said = "ward: all its questions were dealt out anew by image (data.seed=0): 4 / 0 / 2 to train / validation / test."
+    said = "ward: all its questions were split again by image (data.seed=0): 4 / 0 / 2 to train / validation / test."
     assert said in capsys.readouterr().out
 
 

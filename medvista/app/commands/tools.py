@@ -66,7 +66,7 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="every tool, a line each, and what the absent ones need")
+    commands.add_parser("list", help="every tool in one line, and what the absent ones need")
     describe = commands.add_parser("describe", help="what a tool does and takes")
     describe.add_argument("name")
     describe.add_argument("items", nargs="*", metavar="options.KEY=VALUE")

@@ -77,7 +77,7 @@ def _checked_flag(argument: str) -> str:
 
 
 def list_text() -> str:
-    """The shipped experiments, a line each."""
+    """The shipped experiments, one line each."""
     experiments = list_experiments()
     width = max(map(len, experiments), default=0)
     return "\n".join(f"{name:<{width}}  {description}".rstrip() for name, description in experiments.items())

@@ -20,7 +20,7 @@ def print_ending(config: ExperimentConfig, results: Results, notes: Sequence[str
     Args:
         config: of the run.
         results: what it measured.
-        notes: what else a reader of the numbers must know, a line each.
+        notes: what else a reader of the numbers must know, one line each.
     """
     if not leads():
         return

@@ -65,7 +65,7 @@ def calibration_tables(results: Results) -> list[Table]:
 
 
 def column_meanings(results: Results) -> dict[str, str]:
-    """What the columns of `measure_tables` and `calibration_tables` are, a line each, in their order."""
+    """What the columns of `measure_tables` and `calibration_tables` are, one line per column, in their order."""
     used = dict.fromkeys(name for t in (*measure_tables(results), *calibration_tables(results)) for name in t.header)
     scorings = map(benchmark_scoring, results.benchmarks())
     meanings = {measure.name: measure.meaning for scoring in scorings for measure in scoring.measures}
