@@ -19,6 +19,7 @@ from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
 from medvista.app.plan import plan_in_words, training_plan
 from medvista.app.players import Players
+from medvista.app.processes import join_processes, leave_processes
 from medvista.app.progress import Progress
 from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
@@ -34,6 +35,7 @@ from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.functional.objectives import SURROGATES
+from medvista.ranks import leads, led, world_size
 from medvista.rewards import RewardFunction
 
 _MAIN = "sft_rl"  # the arm that the others are there to judge
@@ -43,9 +45,14 @@ def run_arms(config: ExperimentConfig) -> None:
     """Runs one experiment at one seed."""
     start = time.perf_counter()
     quiet_libraries(config.trainer.threads)
+    check_trainer(config.trainer)
+    join_processes(config.trainer)  # before anything is written: each process knows its place
     lightning.seed_everything(config.seed, verbose=False)
-    with closing(Players(config, Questions(config))) as players:
-        _run_arms(players, start)
+    try:
+        with closing(Players(config, Questions(config))) as players:
+            _run_arms(players, start)
+    finally:
+        leave_processes()
 
 
 def _run_arms(players: Players, start: float) -> None:
@@ -53,15 +60,15 @@ def _run_arms(players: Players, start: float) -> None:
     check_inputs(players)
     base = BaseModel(players)
     settings = RunSettings(config, questions, base.identity)
-    settings.check()
+    led(settings.check)
     stages = Stages(players, base, settings)
     asked = sum(map(len, questions.test.values()))
     plan = training_plan(config, base_trained_here=base.is_trained_here, test_questions=asked)
     players.progress = Progress(plan)
     say(plan_in_words(plan, base.origin))
     stages.policy("base")
-    prepare_folder(config)  # not before every input is known to be good: it moves an earlier run aside
-    base.keep_logs(config.output_dir)
+    led(lambda: prepare_folder(config))  # not before every input is known to be good: it moves an earlier run aside
+    led(lambda: base.keep_logs(config.output_dir))
     timing = {"base_s": time.perf_counter() - start}
 
     for arm in config.arms:
@@ -72,11 +79,13 @@ def _run_arms(players: Players, start: float) -> None:
     test = clean_subset(questions.test, leakage) if leakage and config.evaluation.clean_subset else questions.test
     began = time.perf_counter()
     arms = {name: ARMS[name] for name in config.arms}
-    settings.keep_for_episodes()
+    led(settings.keep_for_episodes)
     player = Player(players, stages, arms, test)
     episodes = player.play()
     replays = player.replay(_MAIN, episodes) if _MAIN in arms else {}
     timing |= {"eval_s": time.perf_counter() - began, "total_s": time.perf_counter() - start}
+    if not leads():
+        return
 
     outcomes = {played: Outcomes.of(trajectories) for played, trajectories in episodes.items()}
     write_outcomes(config.output_dir / "outcomes.json", outcomes)
@@ -100,15 +109,16 @@ def check_inputs(players: Players) -> None:
     """Reads what a person has given, so that a mistake in it is told before minutes are spent on training.
 
     Raises:
-        UserError: the data root, a question family, a name of a tool, reward term or surrogate, what the trainer is
-            told, or a demonstration is wrong.
+        UserError: the data root, a question family, a name of a tool, reward term or surrogate, or a demonstration is
+            wrong; there are fewer questions per update than processes.
     """
     config, rl = players.config, players.config.rl
     players.toolbox("tools")
     RewardFunction(rl.reward)
     if rl.grpo.surrogate not in SURROGATES:
         raise UserError(f"rl.grpo.surrogate has no '{rl.grpo.surrogate}'; use one of {', '.join(SURROGATES)}.")
-    check_trainer(config.trainer)
+    if rl.prompts < world_size():
+        raise UserError(f"rl.prompts={rl.prompts} is too few for {world_size()} processes: give each at least one.")
     if not players.questions.train:
         raise UserError("there is no training question: raise data.train_images or data.limit.")
     for sft in (config.direct, config.sft):
