@@ -39,21 +39,11 @@ def recorded(
     return batches
 
 
-def without_images(batch: ExperienceBatch, policy: VLMPolicy, group: int) -> ExperienceBatch:
-    """The batch with plain tokens in place of the images of one group."""
-    rows = (batch.groups == group)[:, None]
-    batch.token_ids = torch.where(rows & (batch.token_ids == policy.model.config.image_token_id), 5, batch.token_ids)
-    images = zip(batch.images, rows[:, 0].tolist(), strict=True)
-    batch.images = tuple(() if plain else shown for shown, plain in images)
-    return batch
-
-
 @pytest.mark.parametrize(
     ("grpo", "vision_learning_rate"),
     [
         ({"aggregation": "sequence", "minibatches": 1}, 0.0),
         ({"aggregation": "token", "minibatches": 2}, 0.0),
-        ({"aggregation": "sequence", "minibatches": 4}, 1e-3),
     ],
 )
 def test_recorded_batches_give_the_same_gradients_and_weights(
@@ -64,10 +54,7 @@ def test_recorded_batches_give_the_same_gradients_and_weights(
     vision_learning_rate: float,
 ) -> None:
     schooled.save_pretrained(tmp_path / "policy")
-    batches = recorded
-    if vision_learning_rate:  # the second process often has no image, the first always has
-        batches = [without_images(batch, schooled, group=1) for batch in recorded]
-    told = {"batches": batches, "grpo": grpo, "vision_learning_rate": vision_learning_rate}
+    told = {"batches": recorded, "grpo": grpo, "vision_learning_rate": vision_learning_rate}
     torch.save(told, tmp_path / "recorded.pt")
     for world in (1, 2):
         launch("replay.py", tmp_path, world)
