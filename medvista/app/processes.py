@@ -1,7 +1,8 @@
-"""The processes that share an evaluation: started here, or by torchrun or a cluster's scheduler."""
+"""The processes that share a run: started here, or by torchrun or a cluster's scheduler."""
 
 from __future__ import annotations
 
+import logging
 import os
 from datetime import timedelta
 
@@ -13,25 +14,35 @@ from lightning.fabric.strategies.ddp import DDPStrategy
 from medvista.app.config.schema import TrainerConfig
 from medvista.evaluation.playing.shard import Shard
 
-# Processes wait for the slowest one's questions; the usual half hour would end a long evaluation.
+# Processes wait for the slowest one's questions, and for what the leader prepares: half an hour, the usual, is short.
 _PATIENCE = timedelta(days=7)
 
 
 def join_processes(trainer: TrainerConfig) -> Shard:
     """Makes this process one of ``trainer.devices`` x ``trainer.num_nodes``, and returns which.
 
-    Where torchrun has started it, the processes are those torchrun counts, whatever ``trainer.devices`` says. Otherwise
-    the others on this machine are started now, with the same command line.
+    To be called before anything is written. Unless torchrun or SLURM has started them, the others on this machine are
+    started now, with the same command line. Lightning's trainers then use these processes and start none.
     """
-    devices, nodes = trainer.devices, trainer.num_nodes
-    if "TORCHELASTIC_RUN_ID" in os.environ:
-        devices = int(os.environ["LOCAL_WORLD_SIZE"])
-        nodes = int(os.environ["WORLD_SIZE"]) // devices
+    devices, nodes = world_shape(trainer)
     if devices * nodes > 1 and not distributed.is_initialized():
         strategy = DDPStrategy(timeout=_PATIENCE)
         fabric = lightning.Fabric(accelerator=trainer.accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
         fabric.launch()
-    return Shard.current()
+    shard = Shard.current()
+    if not shard.leads:  # what is altered or guessed is said once
+        logging.getLogger("medvista").setLevel(logging.ERROR)
+    return shard
+
+
+def world_shape(trainer: TrainerConfig) -> tuple[int, int]:
+    """Processes per machine, and machines: what torchrun counts where it has started them, else what is configured."""
+    if "TORCHELASTIC_RUN_ID" not in os.environ:
+        return trainer.devices, trainer.num_nodes
+    devices = int(os.environ["LOCAL_WORLD_SIZE"])
+    # Lightning's trainers take WORLD_SIZE away when they end.
+    world = distributed.get_world_size() if distributed.is_initialized() else int(os.environ["WORLD_SIZE"])
+    return devices, world // devices
 
 
 def evaluation_device(trainer: TrainerConfig) -> torch.device:

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from dataclasses import replace
+from typing import Any
 
 import lightning
 
-from medvista.app.arms import ARMS, BASELINES, UNSEEING
+from medvista.app.arms import ARMS, BASELINES, UNSEEING, Arm
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.evaluating.given_policies import decoder
 from medvista.app.evaluating.leakage_check import clean_subset, find_leakage
 from medvista.app.evaluating.outcomes import Outcomes, write_outcomes
-from medvista.app.evaluating.playing import Player
+from medvista.app.evaluating.playing import Episodes, Player, Replays
 from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
 from medvista.app.plan import plan_in_words, training_plan
 from medvista.app.players import Players
+from medvista.app.processes import join_processes, leave_processes
 from medvista.app.progress import Progress
 from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
@@ -30,12 +32,16 @@ from medvista.app.training.base_model import BaseModel
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.stages import Stages
 from medvista.app.training.trainer import check_trainer
+from medvista.data.leakage import LeakageReport
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
+from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.functional.objectives import SURROGATES
 from medvista.notices import NOTICES
+from medvista.ranks import leads, led, world_size
 from medvista.rewards import RewardFunction
+from medvista.types import VQASample
 
 _MAIN = "sft_rl"  # the arm that the others are there to judge
 
@@ -45,9 +51,14 @@ def run_arms(config: ExperimentConfig) -> None:
     start = time.perf_counter()
     NOTICES.clear()
     quiet_libraries(config.trainer.threads)
+    check_trainer(config.trainer)
+    join_processes(config.trainer)  # before anything is written: each process knows its place
     lightning.seed_everything(config.seed, verbose=False)
-    with closing(Players(config, Questions(config))) as players:
-        _run_arms(players, start)
+    try:
+        with closing(Players(config, Questions(config))) as players:
+            _run_arms(players, start)
+    finally:
+        leave_processes()
 
 
 def _run_arms(players: Players, start: float) -> None:
@@ -55,15 +66,15 @@ def _run_arms(players: Players, start: float) -> None:
     check_inputs(players)
     base = BaseModel(players)
     settings = RunSettings(config, questions, base.identity)
-    settings.check()
+    led(settings.check)
     stages = Stages(players, base, settings)
     asked = sum(map(len, questions.test.values()))
     plan = training_plan(config, base_trained_here=base.is_trained_here, test_questions=asked)
     say(plan_in_words(plan, base.origin))
     players.progress = Progress(plan)
     stages.policy("base")
-    prepare_folder(config)  # not before every input is known to be good: it moves an earlier run aside
-    base.keep_logs(config.output_dir)
+    led(lambda: prepare_folder(config))  # not before every input is known to be good: it moves an earlier run aside
+    led(lambda: base.keep_logs(config.output_dir))
     timing = {"base_s": time.perf_counter() - start}
 
     for arm in config.arms:
@@ -74,43 +85,63 @@ def _run_arms(players: Players, start: float) -> None:
     test = clean_subset(questions.test, leakage) if leakage and config.evaluation.clean_subset else questions.test
     began = time.perf_counter()
     arms = {name: ARMS[name] for name in config.arms}
-    settings.keep_for_episodes()
+    led(settings.keep_for_episodes)
     player = Player(players, stages, arms, test)
     episodes = player.play()
     replays = player.replay(_MAIN, episodes) if _MAIN in arms else {}
     timing |= {"eval_s": time.perf_counter() - began, "total_s": time.perf_counter() - start}
+    if leads():
+        seen = [*(leakage.lines() if leakage is not None else []), *questions.splits.lines()]
+        results = _results(stages, arms, test, episodes, replays)
+        _finish(players, replace(results, timing=timing | results.timing, leakage=_json(leakage)), episodes, seen)
 
+
+def _results(
+    stages: Stages,
+    arms: Mapping[str, Arm],
+    test: Mapping[str, Sequence[VQASample]],
+    episodes: Episodes,
+    replays: Replays,
+) -> Results:
+    """All numbers of the run but what it cost before and beside its stages."""
     outcomes = {played: Outcomes.of(trajectories) for played, trajectories in episodes.items()}
-    write_outcomes(config.output_dir / "outcomes.json", outcomes)
+    write_outcomes(stages.config.output_dir / "outcomes.json", outcomes)
     stage_of = {name: arm.stage for name, arm in arms.items() if arm.stage is not None}
     decoders = {name: decoder(stages.folder(stage) / "policy") for name, stage in stage_of.items()}
     headline = [(_MAIN, BASELINES), ("direct", UNSEEING)]
-    results = replace(
-        make_results(config, arms, test, episodes, replays, headline=headline, decoders=decoders),
-        timing=timing | stage_seconds(stages.records),
+    return replace(
+        make_results(stages.config, arms, test, episodes, replays, headline=headline, decoders=decoders),
+        timing=stage_seconds(stages.records),
         throughput=throughput(stages.records),
-        tools=players.tool_metrics(),
-        leakage=leakage.to_json() if leakage is not None else {},
+        tools=stages.players.tool_metrics(),
     )
-    write_results(config.output_dir / "results.json", results)
-    seen = leakage.lines() if leakage is not None else []
+
+
+def _finish(players: Players, results: Results, episodes: Episodes, notes: Sequence[str]) -> None:
+    """Writes the numbers and the report, and says what was found."""
+    write_results(players.config.output_dir / "results.json", results)
     players.progress.close()
-    report(config, results, episodes, [*seen, *questions.splits.lines()])
+    report(players.config, results, episodes, notes)
+
+
+def _json(leakage: LeakageReport | None) -> dict[str, Any]:
+    return {} if leakage is None else dict(leakage.to_json())
 
 
 def check_inputs(players: Players) -> None:
     """Reads what a person has given, so that a mistake in it is told before minutes are spent on training.
 
     Raises:
-        UserError: the data root, a question family, a name of a tool, reward term or surrogate, what the trainer is
-            told, or a demonstration is wrong.
+        UserError: the data root, a question family, a name of a tool, reward term or surrogate, or a demonstration is
+            wrong; there are fewer questions per update than processes.
     """
     config, rl = players.config, players.config.rl
     players.toolbox("tools")
     RewardFunction(rl.reward)
     if rl.grpo.surrogate not in SURROGATES:
         raise UserError(f"rl.grpo.surrogate has no '{rl.grpo.surrogate}'; use one of {', '.join(SURROGATES)}.")
-    check_trainer(config.trainer)
+    if rl.prompts < world_size():
+        raise UserError(f"rl.prompts={rl.prompts} is too few for {world_size()} processes: give each at least one.")
     if not players.questions.train:
         raise UserError("there is no training question: raise data.train_images or data.limit.")
     for sft in (config.direct, config.sft):

@@ -13,6 +13,26 @@ from torch.utils.data import Sampler
 from medvista.errors import UserError
 
 
+class SharedBatches(Sampler[list[int]]):
+    """This process's share of each batch of a stream: every ``world_size``-th index, none of a batch too small.
+
+    Args:
+        stream: an endless sampler of all processes' indices, at the same position in each.
+        batch_size: of all processes together.
+        rank: of this process.
+        world_size: how many share each batch.
+    """
+
+    def __init__(self, stream: Sampler[int], batch_size: int, *, rank: int, world_size: int) -> None:
+        self.stream, self.batch_size, self.rank, self.world_size = stream, batch_size, rank, world_size
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Without end."""
+        indices = iter(self.stream)
+        while True:
+            yield list(islice(indices, self.batch_size))[self.rank :: self.world_size]
+
+
 class ResumableSampler(Sampler[int]):
     """Indices of samples, shuffled in every epoch by ``(seed, epoch)``; ranks take them in turn.
 

@@ -7,11 +7,13 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch.utils.data import DataLoader
 
 from medvista.data.sampler import ResumableSampler
 from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
 from medvista.policies import SamplingParams
+from medvista.ranks import gathered, rank, totals, world_size
 from medvista.rollout import ExperienceBatch, GroupChoice, UpdateRequest, choose_groups, rollout_statistics
 from medvista.types import TrajectoryGroup, VQASample
 
@@ -25,7 +27,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         train: the questions to learn on.
         make_collector: see `RolloutValidationDataModule`.
         validation: see `RolloutValidationDataModule`.
-        prompts: groups per update and rank.
+        prompts: groups per update, of all processes together; at least one for each.
         group_size: siblings per group.
         updates: updates per epoch (Lightning wants a length).
         temperature: of the sampling.
@@ -58,16 +60,9 @@ class RolloutDataModule(RolloutValidationDataModule):
         self.params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature)
         self.refill_rounds = refill_rounds
         self.seed = seed
-        self.episodes = 0  # played by this rank so far
+        self.episodes = 0  # played so far, by all processes
         self.generated_tokens = 0  # in those episodes
         self._sampler = ResumableSampler(len(train), seed=seed, endless=True)
-
-    def setup(self, stage: str) -> None:
-        """Takes this rank's share of the questions, keeping the position."""
-        position = self._sampler.position
-        rank, world = (self.trainer.global_rank, self.trainer.world_size) if self.trainer else (0, 1)
-        self._sampler = ResumableSampler(len(self.train), seed=self.seed, rank=rank, world_size=world, endless=True)
-        self._sampler.position = position
 
     def train_dataloader(self) -> DataLoader[UpdateRequest]:
         """One request per update; the loader has a length, so Lightning does not fetch ahead."""
@@ -95,36 +90,43 @@ class RolloutDataModule(RolloutValidationDataModule):
         """What one update learns from, with statistics of all that was played for it."""
         start = time.perf_counter()
         played, choice = self._play_with_refills()
-        seconds = time.perf_counter() - start
-        stats = self._count(played) | {
-            "rollout/seconds": seconds,
+        stats = self._count(list(played.values())) | {
+            "rollout/seconds": time.perf_counter() - start,
             "rollout/zero_variance_share": choice.zero_variance_share,
         }
-        return ExperienceBatch.from_groups([played[index] for index in choice.kept], stats=stats)
+        kept = [number for number in choice.kept if number in played]
+        learned_from = kept or list(played)[:1]
+        batch = ExperienceBatch.from_groups([played[number] for number in learned_from], stats=stats)
+        batch.groups = torch.tensor(learned_from).repeat_interleave(self.group_size)
+        return batch if kept else batch.without_loss()  # nothing to learn from here: the others' step is taken, too
 
-    def _play_with_refills(self) -> tuple[list[TrajectoryGroup], GroupChoice]:
-        """All groups played for one update, and which of them it learns from."""
+    def _play_with_refills(self) -> tuple[dict[int, TrajectoryGroup], GroupChoice]:
+        """This process's groups by their number in the update, and which of all processes' the update learns from."""
         refills_left = self.refill_rounds
-        played = self._play_groups(self.prompts)
+        played = self._play_groups(range(self.prompts))
         choice = _choose(played, self.prompts, refills_left)
         while choice.refill:
             refills_left -= 1
-            played += self._play_groups(choice.refill)
+            so_far = len(choice.useful) + len(choice.flat)
+            played |= self._play_groups(range(so_far, so_far + choice.refill))
             choice = _choose(played, self.prompts, refills_left)
         return played, choice
 
     def _count(self, played: Sequence[TrajectoryGroup]) -> dict[str, float]:
-        """Adds to this rank's counts; statistics of every episode, also of groups that are left out of the update."""
+        """Adds to the counts; statistics of every episode, also of groups that are left out of the update."""
         episodes = [trajectory for group in played for trajectory in group.trajectories]
         tokens = sum(sum(trajectory.stream.loss_mask) for trajectory in episodes)
-        self.episodes += len(episodes)
-        self.generated_tokens += tokens
-        counts = {"rollout/episodes": float(len(episodes)), "rollout/generated_tokens": float(tokens)}
+        counts = totals({"rollout/episodes": len(episodes), "rollout/generated_tokens": tokens})
+        self.episodes += int(counts["rollout/episodes"])
+        self.generated_tokens += int(counts["rollout/generated_tokens"])
         return rollout_statistics(episodes) | counts
 
-    def _play_groups(self, count: int) -> list[TrajectoryGroup]:
-        """Groups about the next questions, played with the current policy."""
-        drawn = [self._next_sample() for _ in range(count)]
+    def _play_groups(self, numbers: range) -> dict[int, TrajectoryGroup]:
+        """Groups about the next questions, played with the current policy; each process plays its share."""
+        # Every process draws all questions, so that the sampler is at the same position in each.
+        drawn = [self._next_sample() for _ in numbers]
+        own = [number for number in numbers if number % world_size() == rank()]
+        drawn = [drawn[number - numbers.start] for number in own]
         siblings = [sample for _, sample in drawn for _ in range(self.group_size)]
         seeds = [
             _episode_seed(self.seed, epoch, sample.id, sibling)
@@ -134,17 +136,20 @@ class RolloutDataModule(RolloutValidationDataModule):
         version = self.trainer.global_step  # type: ignore[union-attr]
         played = self.collector.collect(siblings, self.params, seeds=seeds, policy_version=version)
         size = self.group_size
-        return [TrajectoryGroup(trajectories=played[i : i + size]) for i in range(0, len(played), size)]
+        return {n: TrajectoryGroup(trajectories=played[i * size : (i + 1) * size]) for i, n in enumerate(own)}
 
     def _next_sample(self) -> tuple[int, VQASample]:
         """The next question and the epoch it belongs to: where one ends within a batch, seeds must not repeat."""
-        epoch = (self._sampler.position + self._sampler.rank) // self._sampler.size
+        epoch = self._sampler.epoch
         (index,) = self._sampler.take(1)
         return epoch, self.train[index]
 
 
-def _choose(played: Sequence[TrajectoryGroup], wanted: int, refills_left: int) -> GroupChoice:
-    return choose_groups([group.rewards for group in played], wanted=wanted, refills_left=refills_left)
+def _choose(played: Mapping[int, TrajectoryGroup], wanted: int, refills_left: int) -> GroupChoice:
+    """The same choice in every process, from the rewards of all."""
+    shares = gathered({number: group.rewards for number, group in played.items()})
+    rewards = {number: earned for share in shares for number, earned in share.items()}
+    return choose_groups([rewards[n] for n in sorted(rewards)], wanted=wanted, refills_left=refills_left)
 
 
 def _episode_seed(seed: int, epoch: int, sample_id: str, sibling: int) -> int:

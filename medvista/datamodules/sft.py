@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
+import torch
 from torch.utils.data import DataLoader
 
-from medvista.data.sampler import ResumableSampler
+from medvista.data.sampler import ResumableSampler, SharedBatches
 from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule
 from medvista.errors import UserError
+from medvista.ranks import rank, world_size
 from medvista.rollout.experience import TokenBatch
 from medvista.types import TokenStream, VQASample
 
@@ -21,7 +24,7 @@ class SFTDataModule(RolloutValidationDataModule):
         streams: the demonstrations, rendered as a rollout would have made them (`tokenize_trajectory`).
         make_collector: see `RolloutValidationDataModule`.
         validation: see `RolloutValidationDataModule`.
-        batch_size: demonstrations per step and rank.
+        batch_size: demonstrations per step, of all processes together.
         seed: of the shuffles.
         max_new_tokens: of one validation turn.
     """
@@ -47,23 +50,27 @@ class SFTDataModule(RolloutValidationDataModule):
 
     def train_dataloader(self) -> DataLoader[TokenBatch]:
         """Token batches without end; the trainer's ``max_steps`` stops it."""
-        trainer = self.trainer
-        rank, world = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        self._sampler = ResumableSampler(len(self.streams), seed=self.seed, rank=rank, world_size=world, endless=True)
+        self._sampler = ResumableSampler(len(self.streams), seed=self.seed, endless=True)
         self._sampler.position = self._position
         return DataLoader(
             self.streams,  # type: ignore[arg-type]
-            batch_size=self.batch_size,
-            sampler=self._sampler,
-            collate_fn=TokenBatch.from_streams,
+            batch_sampler=SharedBatches(self._sampler, self.batch_size, rank=rank(), world_size=world_size()),
+            collate_fn=self._collate,
         )
 
     def on_after_batch_transfer(self, batch: Any, dataloader_idx: int) -> Any:
         """Counts a used training batch; plays validation questions."""
         if isinstance(batch, TokenBatch) and self._sampler is not None:
-            self._sampler.advance(len(batch))
+            self._sampler.advance(self.batch_size)
             self._position = self._sampler.position
         return super().on_after_batch_transfer(batch, dataloader_idx)
+
+    def _collate(self, share: Sequence[TokenStream]) -> TokenBatch:
+        """A process without a demonstration takes the step, too, with one that carries no loss."""
+        if share:
+            return TokenBatch.from_streams(share)
+        stand_in = TokenBatch.from_streams(self.streams[:1])
+        return replace(stand_in, loss_mask=torch.zeros_like(stand_in.loss_mask))
 
     def state_dict(self) -> dict[str, Any]:
         """The position in the stream of demonstrations, over all ranks."""

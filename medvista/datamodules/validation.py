@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from medvista.errors import UserError
 from medvista.policies import SamplingParams, VLMPolicy
+from medvista.ranks import rank, world_size
 from medvista.rollout import RolloutCollector, SampleBatch, TrajectoryBatch
 from medvista.types import VQASample
 
@@ -83,9 +84,14 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
                 part.training = mode
 
     def _validation_loader(self, samples: Sequence[VQASample]) -> DataLoader[SampleBatch]:
-        if self.trainer is not None and self.trainer.world_size > 1:
-            samples = samples[self.trainer.global_rank :: self.trainer.world_size]
-        return DataLoader(samples, batch_size=self.validation_batch_size, collate_fn=SampleBatch)  # type: ignore[arg-type]
+        own, size = samples[rank() :: world_size()], self.validation_batch_size
+        batches = [SampleBatch(own[start : start + size]) for start in range(0, len(own), size)]
+        # Lightning skips a validation without a batch, and with it the sum over processes that the others wait for.
+        return DataLoader(batches or [SampleBatch([])], batch_size=None, collate_fn=_as_it_is)  # type: ignore[arg-type]
+
+
+def _as_it_is(batch: SampleBatch) -> SampleBatch:
+    return batch
 
 
 def refuse_test_split(sets: Mapping[str, Sequence[VQASample]]) -> None:

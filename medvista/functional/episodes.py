@@ -92,11 +92,16 @@ def rates(counts: Mapping[str, float]) -> dict[str, float]:
 
 def summarise(trajectories: Iterable[Trajectory]) -> dict[str, float]:
     """The `rates` of some episodes; empty without episodes."""
+    return rates(episode_totals(trajectories))
+
+
+def episode_totals(trajectories: Iterable[Trajectory]) -> dict[str, float]:
+    """The `COUNTS` of some episodes, added up."""
     totals = dict.fromkeys(COUNTS, 0.0)
     for trajectory in trajectories:
         for name, count in episode_counts(trajectory).items():
             totals[name] += count
-    return rates(totals)
+    return totals
 
 
 def _contains_centre(look: Region, lesion: Region) -> bool:

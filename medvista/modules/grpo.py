@@ -16,9 +16,11 @@ from medvista.functional.objectives import (
     group_advantages,
     kl_estimate,
 )
-from medvista.modules.optimisation import configure
+from medvista.modules.optimisation import configure, freeze
+from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
 from medvista.policies.vlm_policy import VLMPolicy
-from medvista.rollout import ExperienceBatch, rollout_statistics
+from medvista.ranks import totals
+from medvista.rollout import ExperienceBatch, minibatches, rollout_statistics
 from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig
 
 
@@ -54,6 +56,7 @@ class GRPOModule(lightning.LightningModule):
         self.total_steps = total_steps
         self.temperature = temperature
         self.advantage_scale: AdvantageScale = advantage_scale
+        freeze(policy, optimiser)
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> None:
         """One update: every minibatch of every inner epoch takes one optimiser step."""
@@ -64,13 +67,14 @@ class GRPOModule(lightning.LightningModule):
         steps = [
             self._optimise(minibatch)
             for _ in range(self.config.inner_epochs)
-            for minibatch in batch.minibatches(self.config.minibatches, generator)
+            for minibatch in minibatches(batch, self.config.minibatches, generator)
         ]
         # Before the first optimiser step engine and trainer have the same weights, so this gap is numerical error only.
         means = {name: torch.stack([step[name] for step in steps]).mean() for name in steps[0]}
         means["train/engine_gap"] = steps[0]["train/engine_gap"]
         means["train/seconds"] = torch.tensor(time.perf_counter() - start)
-        self.log_dict(means, batch_size=len(batch))
+        self.log("train/engine_gap", means.pop("train/engine_gap"), sync_dist=True, reduce_fx="max", on_epoch=False)
+        self.log_dict(means, batch_size=len(batch), sync_dist=True)
         self._log_rollouts(batch)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
@@ -84,10 +88,10 @@ class GRPOModule(lightning.LightningModule):
         """The surrogate, plus the KL to the reference where one was computed, and what to log of them.
 
         Args:
-            batch: rows with advantages, of whole groups or not.
+            batch: rows with advantages, of whole groups or not; this process's part of the step.
         """
         assert batch.advantages is not None, "advantages are of whole groups: compute them before the update begins"
-        mask_NT = batch.loss_mask
+        mask_NT, counts = batch.loss_mask, world_counts(batch.loss_mask)
         log_probs_NT, entropy_NT = batch.log_probs(self.policy, temperature=self.temperature, with_entropy=True)
         surrogate = SURROGATES[self.config.surrogate]
         loss_NT, clipped_NT = surrogate(
@@ -97,18 +101,18 @@ class GRPOModule(lightning.LightningModule):
             clip_low=self.config.clip_low,
             clip_high=self.config.clip_high,
         )
-        loss = aggregate(loss_NT, mask_NT, self.config.aggregation)
-        entropy = aggregate(entropy_NT, mask_NT, "token")
+        loss = aggregate(loss_NT, mask_NT, self.config.aggregation, counts)
+        entropy = aggregate(entropy_NT, mask_NT, "token", counts)
         gap_NT = (log_probs_NT.detach() - batch.old_log_probs).abs()
         stats = {
             "train/surrogate": loss.detach(),
             "train/entropy": entropy.detach(),
-            "train/clip_fraction": aggregate(clipped_NT.float(), mask_NT, "token"),
+            "train/clip_fraction": aggregate(clipped_NT.float(), mask_NT, "token", counts),
             "train/engine_gap": torch.where(mask_NT, gap_NT, 0.0).max(),
         }
         if batch.reference_log_probs is not None:
             kl_NT = kl_estimate(log_probs_NT, batch.reference_log_probs, self.config.kl_estimator)
-            kl = aggregate(kl_NT, mask_NT, self.config.aggregation)
+            kl = aggregate(kl_NT, mask_NT, self.config.aggregation, counts)
             stats["train/kl"] = kl.detach()
             loss = loss + self.config.kl_coefficient * kl
         return loss - self.config.entropy_coefficient * entropy, stats
@@ -118,7 +122,7 @@ class GRPOModule(lightning.LightningModule):
         scheduler: Any = self.lr_schedulers()
         loss, stats = self.loss(minibatch)
         optimizer.zero_grad()
-        self.manual_backward(loss)
+        self.manual_backward(with_every_parameter(loss, self.policy, minibatch))
         self.clip_gradients(optimizer, gradient_clip_val=self.config.max_grad_norm, gradient_clip_algorithm="norm")
         optimizer.step()
         scheduler.step()
@@ -128,7 +132,8 @@ class GRPOModule(lightning.LightningModule):
         """What the episodes of this update showed."""
         # The batch's own statistics count all episodes played, also those of groups that were left out of it.
         shown = {**rollout_statistics(batch.trajectories), **(batch.stats or {})}
-        shown["rollout/stream_tokens"] = float(batch.attention_mask.sum()) / len(batch)
+        sizes = totals({"rows": len(batch), "tokens": float(batch.attention_mask.sum())})
+        shown["rollout/stream_tokens"] = sizes["tokens"] / sizes["rows"]
         self.log_dict(shown, batch_size=len(batch))
         self.log_dict(
             {name: shown[f"rollout/{name}"] for name in ("accuracy", "tool_rate")},

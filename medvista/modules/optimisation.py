@@ -11,10 +11,15 @@ from medvista.policies.vlm_policy import VLMPolicy
 from medvista.settings import OptimiserConfig
 
 
+def freeze(policy: VLMPolicy, config: OptimiserConfig) -> None:
+    """Freezes what has no learning rate; before a strategy wraps the policy, which then waits for other gradients."""
+    policy.vision_tower.requires_grad_(config.vision_learning_rate > 0)
+
+
 def configure(policy: VLMPolicy, config: OptimiserConfig, total_steps: int) -> dict[str, Any]:
-    """Optimiser and per-step scheduler in Lightning's form; freezes what has no learning rate."""
+    """Optimiser and per-step scheduler in Lightning's form, of a policy that `freeze` has seen."""
     # A list, for its order: the optimiser's state is saved by position, and a set's order differs from run to run.
-    vision = list(policy.vision_tower.requires_grad_(config.vision_learning_rate > 0).parameters())
+    vision = list(policy.vision_tower.parameters())
     in_vision = {id(parameter) for parameter in vision}
     groups = [
         {"params": [p for p in policy.parameters() if id(p) not in in_vision], "lr": config.learning_rate},

@@ -8,7 +8,8 @@ import lightning
 from torch import Tensor
 
 from medvista.functional.objectives import negative_log_likelihood
-from medvista.modules.optimisation import configure
+from medvista.modules.optimisation import configure, freeze
+from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.rollout.experience import TokenBatch
 from medvista.settings import Aggregation, OptimiserConfig
@@ -32,13 +33,15 @@ class SFTModule(lightning.LightningModule):
         self.optimiser = optimiser
         self.total_steps = total_steps
         self.aggregation: Aggregation = aggregation
+        freeze(policy, optimiser)
 
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """Negative log-likelihood of the demonstrated tokens."""
         log_probs, _ = batch.log_probs(self.policy)
-        loss = negative_log_likelihood(log_probs, batch.loss_mask, self.aggregation)
-        self.log("sft/loss", loss, prog_bar=True, batch_size=len(batch))
-        return loss
+        counts = world_counts(batch.loss_mask)
+        loss = negative_log_likelihood(log_probs, batch.loss_mask, self.aggregation, counts)
+        self.log("sft/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
+        return with_every_parameter(loss, self.policy, batch)
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Episodes are scored by `BenchmarkValidation`."""

@@ -4,6 +4,7 @@ from medvista.rollout.batches import SampleBatch, TrajectoryBatch, UpdateRequest
 from medvista.rollout.collector import RolloutCollector
 from medvista.rollout.experience import ExperienceBatch, TokenBatch, tokenize_trajectory
 from medvista.rollout.group_filter import GroupChoice, choose_groups
+from medvista.rollout.minibatches import minibatches
 from medvista.rollout.statistics import rollout_statistics
 
 __all__ = [
@@ -15,6 +16,7 @@ __all__ = [
     "TrajectoryBatch",
     "UpdateRequest",
     "choose_groups",
+    "minibatches",
     "rollout_statistics",
     "tokenize_trajectory",
 ]

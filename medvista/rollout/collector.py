@@ -87,6 +87,8 @@ class RolloutCollector:
         self, samples: Sequence[VQASample], params: SamplingParams, *, seeds: Sequence[int], policy_version: int = 0
     ) -> Iterator[tuple[int, Trajectory]]:
         """What `collect` gives, each trajectory with its index, as soon as its episode has ended."""
+        if not samples:  # a process whose share is empty
+            return
         steps = self._steps(len(samples))
         try:
             episodes = self._reset(steps, samples, seeds, policy_version)
@@ -104,7 +106,7 @@ class RolloutCollector:
             self.engine.release()
 
     def _steps(self, episodes: int) -> Steps[_Step]:
-        if self.workers == 0 or episodes == 0:
+        if self.workers == 0:
             return InlineSteps()
         return ThreadedSteps(min(self.workers or episodes, episodes), self.patience_s)
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
@@ -69,7 +69,7 @@ class ExperienceBatch(TokenBatch):
 
     old_log_probs: Tensor  # [N, T] under the sampling policy, as the engine computed them
     rewards: Tensor  # [N]
-    groups: Tensor  # [N], number of the row's group, which siblings share
+    groups: Tensor  # [N], number of the row's group in the update, over all processes; siblings share it
     trajectories: tuple[Trajectory, ...]
     reference_log_probs: Tensor | None = None  # [N, T], filled by ReferenceKL
     advantages: Tensor | None = None  # [N], filled by the module that learns from the batch
@@ -101,19 +101,6 @@ class ExperienceBatch(TokenBatch):
         if len(numbers.unique()) < len(numbers) or len(sizes.unique()) > 1:
             raise ValueError(f"rows of groups {self.groups.tolist()} are no whole groups side by side")
         return self.rewards.unflatten(0, (len(numbers), -1))
-
-    def minibatches(self, count: int, generator: torch.Generator) -> Iterator[ExperienceBatch]:
-        """Splits the rows, shuffled, into `count` parts of nearly equal size; always `count` of them.
-
-        Where there are fewer rows than parts, the parts without one get a row that carries no loss: every rank has to
-        take the same number of optimiser steps.
-        """
-        if count == 1:
-            yield self
-            return
-        order = torch.randperm(len(self), generator=generator)
-        for rows in order.tensor_split(count):
-            yield self.select(rows.tolist()) if len(rows) else self.select([0]).without_loss()
 
     def without_loss(self) -> ExperienceBatch:
         """The batch with every token masked out."""

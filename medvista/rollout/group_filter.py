@@ -23,7 +23,7 @@ class GroupChoice:
 
     @property
     def kept(self) -> tuple[int, ...]:
-        """Groups to learn from: the useful ones, or one flat group, so that every rank takes its optimiser step."""
+        """Groups to learn from: the useful ones, or one flat group, so that there is an optimiser step."""
         return self.useful or self.flat[:1]
 
     @property

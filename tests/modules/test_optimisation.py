@@ -6,7 +6,7 @@ import copy
 
 import pytest
 
-from medvista.modules.optimisation import configure
+from medvista.modules.optimisation import configure, freeze
 from medvista.policies import VLMPolicy
 from medvista.settings import OptimiserConfig
 
@@ -34,6 +34,7 @@ def test_the_rate_falls_along_a_cosine_to_its_share(nano: VLMPolicy) -> None:
 
 def test_without_a_rate_of_its_own_the_vision_tower_is_frozen(nano: VLMPolicy) -> None:
     policy = copy.deepcopy(nano)
+    freeze(policy, OptimiserConfig())
     optimizer = configure(policy, OptimiserConfig(), 1)["optimizer"]
     assert not any(parameter.requires_grad for parameter in policy.vision_tower.parameters())
     assert len(optimizer.param_groups) == 1
@@ -44,9 +45,9 @@ def test_without_a_rate_of_its_own_the_vision_tower_is_frozen(nano: VLMPolicy) -
 def test_with_one_it_is_trained_beside_the_rest_and_nothing_is_trained_twice(nano: VLMPolicy) -> None:
     policy = copy.deepcopy(nano).requires_grad_(False)
     policy.model.model.language_model.requires_grad_()
-    optimizer = configure(policy, OptimiserConfig(learning_rate=1e-3, vision_learning_rate=1e-4, warmup_steps=0), 1)[
-        "optimizer"
-    ]
+    config = OptimiserConfig(learning_rate=1e-3, vision_learning_rate=1e-4, warmup_steps=0)
+    freeze(policy, config)
+    optimizer = configure(policy, config, 1)["optimizer"]
     text, vision = optimizer.param_groups
     assert (text["lr"], vision["lr"]) == (1e-3, 1e-4)
     assert {id(p) for p in vision["params"]} == {id(p) for p in policy.vision_tower.parameters()}

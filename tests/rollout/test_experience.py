@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from medvista.functional.objectives import group_advantages
-from medvista.rollout import ExperienceBatch, TokenBatch
+from medvista.rollout import ExperienceBatch, TokenBatch, minibatches
 from medvista.types import (
     Completion,
     Observation,
@@ -90,15 +90,15 @@ def test_rewards_are_by_group_only_where_siblings_stand_side_by_side(questions: 
 
 def test_minibatches_hold_every_row_once(questions: list[VQASample]) -> None:
     batch = experience(questions[0], [[1.0, 0.0, 2.0, 3.0, 4.0]])
-    parts = list(batch.minibatches(2, torch.Generator().manual_seed(0)))
+    parts = list(minibatches(batch, 2, torch.Generator().manual_seed(0)))
     assert sorted(len(part) for part in parts) == [2, 3]
     assert sorted(reward for part in parts for reward in part.rewards.tolist()) == [0.0, 1.0, 2.0, 3.0, 4.0]
-    again = list(batch.minibatches(2, torch.Generator().manual_seed(0)))
+    again = list(minibatches(batch, 2, torch.Generator().manual_seed(0)))
     assert [part.rewards.tolist() for part in parts] == [part.rewards.tolist() for part in again]
 
 
 def test_there_are_as_many_minibatches_as_asked_for_even_with_fewer_rows(questions: list[VQASample]) -> None:
-    parts = list(experience(questions[0], [[1.0, 0.0]]).minibatches(4, torch.Generator().manual_seed(0)))
+    parts = list(minibatches(experience(questions[0], [[1.0, 0.0]]), 4, torch.Generator().manual_seed(0)))
     assert [bool(part.loss_mask.any()) for part in parts] == [True, True, False, False]
 
 

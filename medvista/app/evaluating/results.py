@@ -24,6 +24,8 @@ from medvista.evaluation.numbers.silence import silent_arms
 from medvista.notices import NOTICES
 from medvista.types import Mask, Trajectory, VQASample
 
+_VERSIONS = ("medvista", "torch", "transformers", "lightning")
+
 
 def make_results(
     config: ExperimentConfig,
@@ -62,9 +64,7 @@ def make_results(
         evidence=_evidence(test, episodes, resamples),
         chance=_chance(config, test),
         descriptions={name: arm.description for name, arm in arms.items() if name in scores},
-        versions={
-            name: importlib.metadata.version(name) for name in ("medvista", "torch", "transformers", "lightning")
-        },
+        versions={name: importlib.metadata.version(name) for name in _VERSIONS},
         config=plain(config),
         overrides=tuple(config.overrides),
         environment=environment(str(evaluation_device(config.trainer))),

@@ -22,6 +22,7 @@ from medvista.app.players import Players
 from medvista.app.training.pretraining import corpus, pretrain_captions, pretrain_vision
 from medvista.data.phantoms import RENDERER_VERSION
 from medvista.policies import VLMPolicy, build_nano
+from medvista.ranks import agreed, led
 
 SHIPPED = Path(medvista.__file__).parent / "assets" / "nano"
 _HERE = "trained in this run"
@@ -51,8 +52,8 @@ class BaseModel:
         if not self.config.pretrain.rebuild and self.is_shipped:
             return SHIPPED
         kept = self.config.cache_dir / f"nano-{self.recipe}"
-        if self.config.pretrain.rebuild or not (kept / "config.json").exists():
-            self._train(kept)
+        if agreed(self.config.pretrain.rebuild or not (kept / "config.json").exists()):
+            led(lambda: self._train(kept))
         return kept
 
     @property

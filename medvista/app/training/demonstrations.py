@@ -14,6 +14,7 @@ from medvista.data.expert import ScriptedExpert
 from medvista.data.trajectories import read_trajectories, write_trajectories
 from medvista.functional.episodes import correct
 from medvista.policies import SamplingParams, VLMPolicy
+from medvista.ranks import agreed, led
 from medvista.rollout import tokenize_trajectory
 from medvista.types import TokenStream, Trajectory
 
@@ -30,8 +31,8 @@ def demonstrations(
         path: where the expert's demonstrations are kept.
         base: gives the policy whose tokenizer renders the episodes.
     """
-    if sft.path is None and not path.exists():
-        write_trajectories(path, _demonstrate(players, sft, conditions, base()))
+    if sft.path is None and agreed(not path.exists()):
+        led(lambda: write_trajectories(path, _demonstrate(players, sft, conditions, base())))
     return list(read_trajectories(sft.path or path))
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from itertools import zip_longest
 from pathlib import Path
+from typing import NamedTuple
 
 import numpy as np
 
@@ -13,7 +15,15 @@ from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.supervised import train_sft
 from medvista.functional.episodes import correct
 from medvista.policies import SamplingParams, VLMPolicy
-from medvista.types import TokenStream, Trajectory
+from medvista.ranks import gathered, rank, world_size
+from medvista.types import TokenStream
+
+
+class _Sampled(NamedTuple):
+    """What the processes tell each other of an episode."""
+
+    stream: TokenStream
+    correct: bool
 
 
 def iterate_expert(players: Players, folder: Path, policy: VLMPolicy, *, budget: int) -> StageRecord:
@@ -38,7 +48,7 @@ def iterate_expert(players: Players, folder: Path, policy: VLMPolicy, *, budget:
             played = _sample_until(players, policy, target - spent, round_index)
             spent += _sampled_tokens(played)
             episodes += len(played)
-            kept += [t.stream for t in played if correct(t)]
+            kept += [episode.stream for episode in played if episode.correct]
             if not kept:  # nothing was right yet, so there is nothing to learn from
                 continue
             more = max(1, rejection.epochs * len(kept) // sft.batch_size)
@@ -47,23 +57,30 @@ def iterate_expert(players: Players, folder: Path, policy: VLMPolicy, *, budget:
     return StageRecord(seconds=time.perf_counter() - start, steps=steps, episodes=episodes, generated_tokens=spent)
 
 
-def _sample_until(players: Players, policy: VLMPolicy, tokens: int, round_index: int) -> list[Trajectory]:
-    """Episodes of training questions, as many as the tokens allow."""
+def _sample_until(players: Players, policy: VLMPolicy, tokens: int, round_index: int) -> list[_Sampled]:
+    """Episodes of training questions, as many as the tokens allow, of all processes and in each."""
     config, train = players.config, players.questions.train
     collector = players.collector(policy, WITH_TOOLS)
     rng = np.random.default_rng((config.seed, round_index))
     params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.rl.temperature)
-    played: list[Trajectory] = []
+    played: list[_Sampled] = []
     was_training = policy.training
     policy.eval()
     while _sampled_tokens(played) < tokens:
         chosen = rng.choice(len(train), config.rl.prompts, replace=False)
         samples = [train[index] for index in chosen for _ in range(config.rl.group_size)]
         seeds = rng.integers(2**31, size=len(samples)).tolist()
-        played += collector.collect(samples, params, seeds=seeds)
+        own = range(rank(), len(samples), world_size())
+        share = collector.collect([samples[i] for i in own], params, seeds=[seeds[i] for i in own])
+        played += _in_order(gathered([_Sampled(episode.stream, correct(episode)) for episode in share]))
     policy.train(was_training)
     return played
 
 
-def _sampled_tokens(played: list[Trajectory]) -> int:
-    return sum(sum(trajectory.stream.loss_mask) for trajectory in played)
+def _in_order(shares: list[list[_Sampled]]) -> list[_Sampled]:
+    """As one process would have played them: the processes took the episodes in turn."""
+    return [episode for turn in zip_longest(*shares) for episode in turn if episode is not None]
+
+
+def _sampled_tokens(played: list[_Sampled]) -> int:
+    return sum(sum(episode.stream.loss_mask) for episode in played)

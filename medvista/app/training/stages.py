@@ -19,6 +19,7 @@ from medvista.app.training.supervised import train_sft
 from medvista.data.atomic import replacing
 from medvista.envs import blank_images
 from medvista.policies import VLMPolicy
+from medvista.ranks import agreed, led
 from medvista.types import Trajectory
 
 
@@ -48,16 +49,19 @@ class Stages:
     def ensure(self, name: str) -> StageRecord:
         """Trains a stage unless that is done."""
         done = self.folder(name) / "done.json"
-        if name not in self.records and done.exists():
+        if name not in self.records and agreed(done.exists()):
             self.records[name] = StageRecord(**json.loads(done.read_text()))
         if name not in self.records:
-            self.settings.keep_for_stage(name)
+            led(lambda: self.settings.keep_for_stage(name))
             record, policy = _STAGES[name](self)
-            policy.save_pretrained(self.folder(name) / "policy")
-            with replacing(done) as file:
-                file.write(json.dumps(asdict(record)).encode())
-            self.records[name] = record
+            led(lambda: self._keep(name, record, policy))
+            self.records[name] = agreed(record)  # clocks differ, and sft_longer plans its steps by the seconds
         return self.records[name]
+
+    def _keep(self, name: str, record: StageRecord, policy: VLMPolicy) -> None:
+        policy.save_pretrained(self.folder(name) / "policy")
+        with replacing(self.folder(name) / "done.json") as file:
+            file.write(json.dumps(asdict(record)).encode())
 
     def folder(self, name: str) -> Path:
         """Where a stage keeps its checkpoints and its policy."""

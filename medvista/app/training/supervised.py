@@ -18,6 +18,7 @@ from medvista.callbacks import PolicyCheckpoint
 from medvista.datamodules import SFTDataModule
 from medvista.modules import SFTModule
 from medvista.policies import VLMPolicy
+from medvista.ranks import agreed
 from medvista.types import TokenStream
 
 
@@ -60,7 +61,8 @@ def train_sft(
         max_new_tokens=config.max_new_tokens,
     )
     fit_stage(config, players.progress, folder, module, data, [checkpoint, timer], steps)
-    if keep_best and checkpoint.best_model_path:
-        state = torch.load(checkpoint.best_model_path, map_location="cpu", weights_only=False)["state_dict"]
+    best = agreed(checkpoint.best_model_path)
+    if keep_best and best:
+        state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
         module.load_state_dict(state)
     return StageRecord(seconds=timer.time_elapsed("train"), steps=module.trainer.global_step)

@@ -12,10 +12,14 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 
 from medvista.app.config.schema import ExperimentConfig, TrainerConfig
+from medvista.app.processes import world_shape
 from medvista.app.progress import Progress
 from medvista.app.training.progress import shown_training
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
+from medvista.ranks import agreed
+
+_STARTS_ITS_OWN = ("ddp_spawn", "ddp_fork", "ddp_notebook")
 
 
 def make_trainer(
@@ -73,10 +77,11 @@ def fit_stage(
             gradient_clip_val=1.0 if module.automatic_optimization else None,
         )
         last = folder / "last.ckpt"
-        if not last.exists():
+        goes_on = agreed(last.exists())
+        if not goes_on:
             trainer.validate(module, datamodule=data, verbose=False)
         # Our own checkpoint holds optimiser and callback states, which are more than tensors.
-        fit(trainer, module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=False)
+        fit(trainer, module, datamodule=data, ckpt_path=last if goes_on else None, weights_only=False)
         if trainer.global_step % config.trainer.validate_every:
             trainer.validate(module, datamodule=data, verbose=False)
 
@@ -85,8 +90,13 @@ def check_trainer(config: TrainerConfig) -> None:
     """Refuses what Lightning does not know or have here.
 
     Raises:
-        UserError: with Lightning's first sentence.
+        UserError: with Lightning's first sentence; or the strategy would start processes of its own.
     """
+    if config.strategy.startswith(_STARTS_ITS_OWN):
+        raise UserError(
+            f"trainer.strategy={config.strategy} starts its processes while training, when files are written already: "
+            "use ddp."
+        )
     try:
         lightning.Trainer(**_chosen(config), logger=False, enable_checkpointing=False)
     except (ValueError, MisconfigurationException) as error:
@@ -109,10 +119,11 @@ def fit(trainer: lightning.Trainer, module: lightning.LightningModule, *loaders:
 
 
 def _chosen(config: TrainerConfig) -> dict[str, Any]:
+    devices, nodes = world_shape(config)
     return {
         "accelerator": config.accelerator,
-        "devices": config.devices,
-        "num_nodes": config.num_nodes,
+        "devices": devices,
+        "num_nodes": nodes,
         "strategy": config.strategy,
         "precision": config.precision,
     }

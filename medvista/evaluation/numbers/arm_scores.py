@@ -74,10 +74,7 @@ def compare(
     Args:
         ours: episodes of `arm`.
         theirs: episodes of `baseline`, on the same questions in the same order.
-        benchmark: of the episodes.
-        arm: the first arm.
-        baseline: the second one.
-        mode: how both were drawn.
+        benchmark, arm, baseline, mode: of the episodes.
         families: the families it is restricted to; none: all questions.
         resamples: of the interval.
     """

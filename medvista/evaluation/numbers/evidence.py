@@ -30,9 +30,7 @@ def evidence_found(
     Args:
         trajectories: the arm's episodes on the benchmark.
         masks_of: the masks of the evidence of an episode's question, which the episode itself does not hold.
-        benchmark: of the episodes.
-        arm: of the episodes.
-        mode: how the turns were drawn.
+        benchmark, arm, mode: of the episodes.
         resamples: of the intervals, which resample images.
     """
     annotated = [trajectory for trajectory in trajectories if trajectory.sample.regions]

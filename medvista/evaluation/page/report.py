@@ -76,42 +76,50 @@ def render_report(
     run: Path | None = None,
 ) -> str:
     """The page as a string; `run` is the folder it will stand in, for links to what is there."""
-    environment = Environment(
+    mode = figure_mode(results)
+    tables = report_tables(results)
+    return (
+        _templates()
+        .get_template("report_template.html")
+        .render(
+            results=results,
+            written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            verdict=verdict(results),
+            notes=notes,
+            notices=[_without_folders(notice) for notice in results.notices],
+            findings=[test for test in results.comparisons if test.mode == mode][:_FINDINGS],
+            figure=arms_figure(results),
+            main_table=tables["arms"][0] if tables["arms"] else None,
+            tables=tables,
+            panels={benchmark: arm_panels(results, benchmark) for benchmark in results.benchmarks()},
+            modes={benchmark: results.modes(benchmark) for benchmark in results.benchmarks()},
+            column_meanings=column_meanings(results),
+            changed_panels=changed_panels(results),
+            slice_panels=slice_panels(results),
+            stages={stage: stage_curves(metrics) for stage, metrics in curves.items() if metrics},
+            first_charts=_FIRST_CHARTS,
+            cards=cards,
+            first_episodes=_FIRST_EPISODES,
+            phases=_phases(results.timing),
+            environment=_environment(results),
+            config=json.dumps(plain(results.config), indent=2, ensure_ascii=False) if results.config else "",
+            files=list(run_files(run)) if run else [],
+            viewer_command=viewer_command(run) if run else "",
+            has_trajectories=bool(run and (run / "trajectories").is_dir()),
+        )
+    )
+
+
+def _templates() -> Environment:
+    templates = Environment(
         loader=FileSystemLoader(Path(__file__).parent),
         autoescape=True,  # a model may write <script>
         undefined=StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"number": number, "points": signed_points, "p": p_text, "duration": duration}
-    mode = figure_mode(results)
-    tables = report_tables(results)
-    return environment.get_template("report_template.html").render(
-        results=results,
-        written=datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
-        verdict=verdict(results),
-        notes=notes,
-        notices=[_without_folders(notice) for notice in results.notices],
-        findings=[test for test in results.comparisons if test.mode == mode][:_FINDINGS],
-        figure=arms_figure(results),
-        main_table=tables["arms"][0] if tables["arms"] else None,
-        tables=tables,
-        panels={benchmark: arm_panels(results, benchmark) for benchmark in results.benchmarks()},
-        modes={benchmark: results.modes(benchmark) for benchmark in results.benchmarks()},
-        column_meanings=column_meanings(results),
-        changed_panels=changed_panels(results),
-        slice_panels=slice_panels(results),
-        stages={stage: stage_curves(metrics) for stage, metrics in curves.items() if metrics},
-        first_charts=_FIRST_CHARTS,
-        cards=cards,
-        first_episodes=_FIRST_EPISODES,
-        phases=_phases(results.timing),
-        environment=_environment(results),
-        config=json.dumps(plain(results.config), indent=2, ensure_ascii=False) if results.config else "",
-        files=list(run_files(run)) if run else [],
-        viewer_command=viewer_command(run) if run else "",
-        has_trajectories=bool(run and (run / "trajectories").is_dir()),
-    )
+    templates.filters |= {"number": number, "points": signed_points, "p": p_text, "duration": duration}
+    return templates
 
 
 def duration(seconds: float) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import torch.distributed as distributed
+from medvista import ranks
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -17,9 +17,7 @@ class Shard:
     @classmethod
     def current(cls) -> Shard:
         """This process in the group that ``torch.distributed`` was told of; alone without one."""
-        if not (distributed.is_available() and distributed.is_initialized()):
-            return cls()
-        return cls(rank=distributed.get_rank(), world_size=distributed.get_world_size())
+        return cls(rank=ranks.rank(), world_size=ranks.world_size())
 
     @property
     def leads(self) -> bool:
@@ -37,4 +35,4 @@ class Shard:
     def wait_for_all(self) -> None:
         """Returns when every process has come here."""
         if self.world_size > 1:
-            distributed.barrier()
+            ranks.wait_for_all()

@@ -1,0 +1,101 @@
+"""Plays updates whose groups have to be refilled unequally: ``play.py FOLDER WORLD``."""
+
+from __future__ import annotations
+
+import json
+import sys
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import lightning
+import torch
+
+from medvista.data.phantom_vqa import phantom_samples
+from medvista.datamodules import RolloutDataModule
+from medvista.envs import MedicalVQAEnv
+from medvista.policies import ChatRenderer, ScriptedPolicy, VLMPolicy
+from medvista.ranks import gathered, rank
+from medvista.rollout import ExperienceBatch, RolloutCollector
+from medvista.types import Reward, Trajectory
+
+UPDATES, PROMPTS = 3, 5
+LOOK = '<tool_call>{"name": "zoom", "arguments": {"image": 0, "box": [0, 0, 500, 500]}}</tool_call>'
+
+
+class Watched(lightning.LightningModule):
+    """Keeps what each update learns from; trains nothing."""
+
+    def __init__(self, policy: VLMPolicy) -> None:
+        super().__init__()
+        self.automatic_optimization = False
+        self.policy = policy
+        self.seen: list[dict[str, Any]] = []
+
+    def training_step(self, batch: ExperienceBatch, batch_idx: int) -> None:
+        data: RolloutDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
+        rows = zip(batch.groups.tolist(), batch.trajectories, batch.loss_mask.any(dim=1).tolist(), strict=True)
+        learned = [(group, t.sample.id, t.seed, t.reward and t.reward.total) for group, t, counts in rows if counts]
+        stats = {name: value for name, value in (batch.stats or {}).items() if name != "rollout/seconds"}
+        told = {"learned": learned, "position": data.state_dict()["sampler"]["position"], "stats": stats}
+        processes = gathered(told)
+        assert len({json.dumps({**process, "learned": None}) for process in processes}) == 1
+        told["learned"] = sorted(row for process in processes for row in process["learned"])
+        self.seen.append(told)
+        self.optimizers().step()  # type: ignore[union-attr]
+
+    def configure_optimizers(self) -> Any:
+        return torch.optim.SGD(self.policy.parameters(), lr=0.0)
+
+
+def _turn(trajectory: Trajectory) -> str:
+    """None, one or two looks, by lot: turns are unequal."""
+    return LOOK if len(trajectory.turns) < trajectory.seed % 3 else "<answer>yes</answer>"
+
+
+def _reward(trajectory: Trajectory) -> Reward:
+    """Siblings earn the same unless the question is one of a few, so that most groups are replaced."""
+    lucky = sum(trajectory.sample.id.encode()) % 4 == 0
+    return Reward(total=float(lucky and trajectory.seed % 2), terms={})
+
+
+def main(folder: Path, world: int) -> None:
+    """Leaves what each update learned from in ``<world>.json``."""
+    questions = phantom_samples("train", images=4)
+
+    def collector(policy: VLMPolicy) -> RolloutCollector:
+        engine = ScriptedPolicy(_turn, tokenizer=policy.tokenizer)
+        make_env = partial(MedicalVQAEnv, questions, view_size=32, max_turns=3, reward_fn=_reward)
+        return RolloutCollector(make_env, engine, ChatRenderer(policy, "Tools: zoom"))
+
+    data = RolloutDataModule(
+        questions,
+        collector,
+        {"one": phantom_samples("validation", images=1)[:1]},
+        prompts=PROMPTS,
+        group_size=2,
+        updates=UPDATES,
+        max_new_tokens=16,
+        refill_rounds=2,
+    )
+    module = Watched(VLMPolicy.from_pretrained(folder / "policy"))
+    trainer = lightning.Trainer(
+        accelerator="cpu",
+        devices=world,
+        strategy="ddp" if world > 1 else "auto",
+        max_steps=UPDATES,
+        logger=False,
+        enable_progress_bar=False,
+        enable_model_summary=False,
+        enable_checkpointing=False,
+        use_distributed_sampler=False,
+        limit_val_batches=0,
+        default_root_dir=folder,
+    )
+    trainer.fit(module, datamodule=data)
+    if rank() == 0:
+        (folder / f"{world}.json").write_text(json.dumps(module.seen))
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]), int(sys.argv[2]))
