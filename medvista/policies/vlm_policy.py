@@ -146,7 +146,7 @@ class VLMPolicy(nn.Module):
             input_ids=input_ids, attention_mask=attention_mask, logits_to_keep=last, **images, **kwargs
         ).logits
 
-    def log_probs(
+    def forward(
         self,
         token_ids: Tensor,
         attention_mask: Tensor,

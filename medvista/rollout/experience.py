@@ -39,8 +39,8 @@ class TokenBatch:
         )
 
     def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, Tensor]:
-        """See `VLMPolicy.log_probs`: ``[N, T]`` log-probabilities and entropies."""
-        return policy.log_probs(self.token_ids, self.attention_mask, self.loss_mask, self.images, **options)
+        """See `VLMPolicy.forward`: ``[N, T]`` log-probabilities and entropies."""
+        return policy(self.token_ids, self.attention_mask, self.loss_mask, self.images, **options)
 
     def to(self, device: torch.device | str) -> Self:
         """The batch with its tensors on a device."""

@@ -129,5 +129,5 @@ def test_training_and_sampling_agree_on_the_second_end(nano: VLMPolicy, question
     whole = stream.append_completion(completion)
     tokens, mask = torch.tensor([whole.token_ids]), torch.tensor([whole.loss_mask])
     with torch.no_grad():
-        scores, _ = policy.log_probs(tokens, torch.ones_like(tokens), mask, [[]])
+        scores, _ = policy(tokens, torch.ones_like(tokens), mask, [[]])
     torch.testing.assert_close(scores[mask], torch.tensor(completion.log_probs), atol=1e-4, rtol=0)
