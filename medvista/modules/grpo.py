@@ -92,7 +92,8 @@ class GRPOModule(lightning.LightningModule):
         """
         assert batch.advantages is not None, "advantages are of whole groups: compute them before the update begins"
         mask_NT, counts = batch.loss_mask, world_counts(batch.loss_mask)
-        log_probs_NT, entropy_NT = batch.log_probs(self.policy, temperature=self.temperature, with_entropy=True)
+        wanted = "gradient" if self.config.entropy_coefficient else "value"
+        log_probs_NT, entropy_NT = batch.log_probs(self.policy, temperature=self.temperature, entropy=wanted)
         surrogate = SURROGATES[self.config.surrogate]
         loss_NT, clipped_NT = surrogate(
             log_probs_NT,

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +13,11 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
 
 from medvista.errors import UserError
-from medvista.functional.log_probs import restricted_log_softmax
+from medvista.functional.log_probs import WithEntropy, chosen_log_probs
 from medvista.policies.families import PictureInput, TurnEnds, find_chat_template, turn_ends
+from medvista.policies.logits_head import apply_head, head_form
 
-_HEAD_EXTRAS = ("final_logit_softcapping", "logit_scale", "logits_scaling")  # a head with more to it than one matrix
+_UNKNOWN = "unknown"  # the form of the head before the first forward pass
 _VISUAL_IDS = (
     "image_token_id",
     "image_token_index",
@@ -48,6 +50,7 @@ class VLMPolicy(nn.Module):
         self.tokenizer = tokenizer
         self.image_processor = image_processor
         self.pictures = PictureInput(image_processor)
+        self._head_form: str | None = _UNKNOWN
         self.turn_ends: TurnEnds = turn_ends(tokenizer, getattr(model, "generation_config", None))
         vocab_size = model.get_output_embeddings().weight.shape[0]
         allowed = _allowed_ids(tokenizer, vocab_size, self.turn_ends.ids)
@@ -154,13 +157,13 @@ class VLMPolicy(nn.Module):
         images: Sequence[Sequence[Mapping[str, Tensor]]],
         *,
         temperature: float = 1.0,
-        with_entropy: bool = False,
+        entropy: WithEntropy = "no",
         rows_at_once: int = 48,
     ) -> tuple[Tensor, Tensor]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
-        Rows are scored in buckets of similar length, and the vocabulary only at the positions that count: episodes
-        differ several times in length, and most of their tokens are images and observations.
+        Rows are scored in buckets of similar length, and the vocabulary only at the positions that count, in chunks:
+        episodes differ several times in length, and most of their tokens are images and observations.
 
         Args:
             token_ids: ``[N, T]``, right-padded.
@@ -168,38 +171,45 @@ class VLMPolicy(nn.Module):
             loss_mask: ``[N, T]`` bool.
             images: of each row, the processor's tensors in the order of their placeholders.
             temperature: of the sampling distribution.
-            with_entropy: also compute the entropies, in nats.
+            entropy: whether to compute the entropies, in nats, and with a gradient or not.
             rows_at_once: size of a bucket.
 
         Returns:
             ``[N, T]`` log-probabilities and ``[N, T]`` entropies (zeros unless asked for), 0 where no loss is carried.
         """
         by_length = attention_mask.sum(dim=1).argsort(stable=True)
-        scores = [torch.zeros(token_ids.shape, device=token_ids.device) for _ in range(2)]
+        scores = [torch.zeros(token_ids.shape, dtype=torch.float32, device=token_ids.device) for _ in range(2)]
         for rows in by_length.split(rows_at_once):
             longest = int(attention_mask[rows].sum(dim=1).max())
             ids, mask = token_ids[rows, :longest], attention_mask[rows, :longest]
             tensors = collate_images([image for row in rows.tolist() for image in images[row]], token_ids.device)
             row, column = loss_mask[rows, :longest].nonzero(as_tuple=True)
-            logits = self._logits_before(ids, mask, tensors, row, column)
-            log_softmax = restricted_log_softmax(logits, self.allowed_ids, temperature)
+            head, states = self._states_before(ids, mask, tensors, row, column)
+            found = chosen_log_probs(
+                head, states, ids[row, column], self.allowed_ids, temperature=temperature, entropy=entropy
+            )
             at = (rows[row], column)
-            scores[0] = scores[0].index_put(at, log_softmax.gather(-1, ids[row, column][:, None]).squeeze(-1))
-            if with_entropy:
-                entropy = -(log_softmax.exp() * log_softmax.masked_fill(~self.allowed_ids, 0.0)).sum(-1)
-                scores[1] = scores[1].index_put(at, entropy)
+            scores = [all_.index_put(at, some) for all_, some in zip(scores, found, strict=True)]
         return scores[0], scores[1]
 
-    def _logits_before(
+    def _states_before(
         self, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], row: Tensor, column: Tensor
-    ) -> Tensor:
-        """``[K, V]`` logits from which the tokens at ``(row, column)`` were drawn."""
-        text_config = self.model.config.get_text_config()
-        if any(getattr(text_config, name, None) for name in _HEAD_EXTRAS):
-            return self.logits(ids, mask, images)[row, column - 1]
+    ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
+        """A head, and the ``[K, D]`` states whose logits the tokens at ``(row, column)`` were drawn from."""
+        if self._head_form is _UNKNOWN:
+            self._head_form = head_form(self.model, self._on_some_text)
+        form = self._head_form
+        if form is None:  # the states are the logits themselves
+            return torch.nn.Identity(), self.logits(ids, mask, images)[row, column - 1]
         positions = self.position_ids(ids, mask, images)
         hidden = self.model.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False, **images)
-        return self.model.get_output_embeddings()(hidden[0][row, column - 1])
+        return partial(apply_head, self.model, form), hidden[0][row, column - 1]
+
+    def _on_some_text(self, model: Any) -> Any:
+        """What a model, or the body of it, gives for a few tokens of text."""
+        ids = self.allowed_ids.nonzero()[:8].T
+        mask = torch.ones_like(ids)
+        return model(input_ids=ids, attention_mask=mask, position_ids=self.position_ids(ids, mask, {}), use_cache=False)
 
 
 def collate_images(images: Sequence[Mapping[str, Tensor]], device: torch.device | None = None) -> dict[str, Tensor]:

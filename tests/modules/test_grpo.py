@@ -125,7 +125,7 @@ def test_what_is_logged_has_the_values_of_the_first_step(
     assert logged["train/surrogate"] == pytest.approx(0, abs=1e-4)  # ratios of 1, advantages that sum to 0
     assert logged["train/loss"] == pytest.approx(logged["train/surrogate"])
     with torch.no_grad():
-        _, entropy = experience.log_probs(schooled, with_entropy=True)
+        _, entropy = experience.log_probs(schooled, entropy="value")
     assert logged["train/entropy"] == pytest.approx(entropy[experience.loss_mask].mean().item(), rel=1e-4)
     assert logged["rollout/accuracy"] == logged["reward/accuracy"] == 0.5
     assert logged["rollout/stream_tokens"] == pytest.approx(experience.attention_mask.sum(dim=1).float().mean().item())

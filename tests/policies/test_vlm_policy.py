@@ -157,7 +157,7 @@ def test_training_scores_are_zero_where_no_loss_is_carried_and_do_not_depend_on_
 ) -> None:
     batch = TokenBatch.from_streams([episode.stream for episode in demonstrations])
     with torch.no_grad():
-        together, entropy = batch.log_probs(schooled, with_entropy=True)
+        together, entropy = batch.log_probs(schooled, entropy="value")
         apart, _ = batch.log_probs(schooled, rows_at_once=3)
     assert (together[~batch.loss_mask] == 0).all()
     assert (entropy[~batch.loss_mask] == 0).all()
@@ -171,7 +171,7 @@ def test_entropy_is_that_of_the_distribution_the_token_was_drawn_from(
     batch = TokenBatch.from_streams([demonstrations[0].stream])
     column = int(batch.loss_mask[0].nonzero()[2])
     with torch.no_grad():
-        _, entropy = batch.log_probs(schooled, temperature=0.7, with_entropy=True)
+        _, entropy = batch.log_probs(schooled, temperature=0.7, entropy="value")
         images = {name: torch.cat([im[name] for im in batch.images[0]]) for name in batch.images[0][0]}
         logits = schooled.logits(batch.token_ids, batch.attention_mask, images)[0, column - 1]
     p = (logits[schooled.allowed_ids] / 0.7).softmax(0)
