@@ -64,7 +64,7 @@ def setting(
     0
     """
     explanation = Explanation(help=help, least=least, above=above, most=most, also=also, invocation=invocation)
-    metadata = {"explanation": explanation}
+    about: dict[str, Any] = {"metadata": {"explanation": explanation}, "compare": not invocation}
     if isinstance(default, (list, dict)):
-        return dataclasses.field(default_factory=default.copy, metadata=metadata)
-    return dataclasses.field(default=default, metadata=metadata)
+        return dataclasses.field(default_factory=default.copy, **about)
+    return dataclasses.field(default=default, **about)

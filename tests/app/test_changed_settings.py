@@ -122,7 +122,18 @@ def test_every_key_shapes_a_stage_or_the_episodes_or_is_named_as_one_that_does_n
     leaves = {key.name for key in iter_keys(ExperimentConfig) if not key.is_section}
     silent = {name for name in leaves if not any(_covers(found, name) for found in kept)}
     without_influence = {
-        *("experiment", "description", "task", "benchmarks", "arms", "output_dir", "cache_dir", "resume", "claim"),
+        *(
+            "experiment",
+            "description",
+            "task",
+            "benchmarks",
+            "arms",
+            "output_dir",
+            "cache_dir",
+            "resume",
+            "claim",
+            "overrides",
+        ),
         *("data.root", "data.test_images", "direct.path", "sft.path", "pretrain.rebuild", "evaluation"),
         *("env.workers", "env.tools_executor", "env.tools_concurrency", "env.tools_memory_mb", "env.tools_cache_mb"),
         *("env.burned_in_text", "policy.path", "policy.untrained", "policy.endpoint"),
