@@ -24,11 +24,10 @@ def told(tiny: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
         assert main([*tiny, f"output_dir={folder}", *overrides]) == 2
         assert [path.name for path in tmp_path.rglob("results.json*")] == ["results.json"]
         assert (folder / "results.json").exists(), "the earlier run was moved"
-        said = capfd.readouterr().err.splitlines()
-        lines = [line for line in said if line and not line.endswith(": loading")]  # the first line of every run
-        assert len(lines) == 1, lines
-        assert lines[0].startswith("error: ")
-        return lines[0]
+        said = capfd.readouterr().err.strip().splitlines()  # perhaps the plan first, then the mistake
+        assert [line for line in said if line.startswith("error: ")] == [said[-1]], said
+        assert not any("Traceback" in line for line in said)
+        return said[-1]
 
     return run
 
@@ -40,7 +39,7 @@ def told(tiny: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
         ("arms=[]", "there is nothing to compare"),
         ("evaluation.modes=[greed]", "evaluation.modes has no 'greed'"),
         ("data.families=[attribute,colour]", "data.families has no 'colour'"),
-        ("data.train_images=0", "raise data.train_images"),
+        ("data.train_images=0", "`data.train_images` on the command line must be above 0, not 0"),
         ("env.tools=[zom]", "There is no tool named 'zom'; did you mean 'zoom'?"),
         ("rl.reward={acuracy: 1.0}", "There is no reward term named 'acuracy'; did you mean 'accuracy'?"),
         ("rl.grpo.surrogate=ppo", "rl.grpo.surrogate has no 'ppo'"),
