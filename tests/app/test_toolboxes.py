@@ -64,8 +64,8 @@ def test_episodes_have_threads_of_their_own_where_tools_may_be_slow(overrides, t
     ("overrides", "said"),
     [
         (["env.tools_limits.zom.timeout_s=5"], "names 'zom', which is not among the tools: zoom, window"),
-        (["env.tools_timeout_s=-1"], "timeout has to be more than 0 seconds, got -1"),
-        (["env.tools_concurrency=0"], "concurrency has to be at least 1, got 0"),
+        (["env.tools_timeout_s=-1"], "env.tools_timeout_s` on the command line must be above 0, not -1"),
+        (["env.tools_concurrency=0"], "env.tools_concurrency` on the command line must be above 0, not 0"),
         (["env.tools_memory_mb=100"], "needs the executor 'processes' or 'ray'"),
     ],
 )
