@@ -93,7 +93,7 @@ def _run_arms(players: Players, start: float) -> None:
     if leads():
         seen = [*(leakage.lines() if leakage is not None else []), *questions.splits.lines()]
         results = _results(stages, arms, test, episodes, replays)
-        _finish(players, replace(results, timing=timing | results.timing, leakage=_json(leakage)), episodes, seen)
+        _finish(players, replace(results, timing={**timing, **results.timing}, leakage=_json(leakage)), episodes, seen)
 
 
 def _results(
