@@ -42,6 +42,7 @@ _NO_INFLUENCE = (
     "output_dir",
     "overrides",
     "policy.endpoint",
+    "policy.language_model",  # the model's identity is compared instead
     "policy.path",  # the model's identity is compared instead
     "policy.untrained",
     "pretrain.rebuild",

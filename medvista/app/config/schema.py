@@ -105,6 +105,11 @@ class PolicyConfig:
         help="Hub id or folder of a vision-language model; null: a nano model.",
         also=("model_name_or_path", "model"),
     )
+    language_model: Path | None = setting(
+        None,
+        help="Folder or .gguf file of a text model, which gets a new vision tower (policy.nano.vision_*) that pretrain.* "
+        "teaches to see; null: a nano model.",
+    )
     untrained: str | None = setting(None, help="The same model before training: a baseline of task=evaluate.")
     endpoint: EndpointConfig | None = None
     nano: NanoConfig = field(default_factory=NanoConfig)
@@ -112,7 +117,7 @@ class PolicyConfig:
 
 @dataclass(kw_only=True)
 class PretrainConfig:
-    """The nano model's pre-stage: it learns to see, then to caption (cached, by the hash of all that shapes it)."""
+    """The pre-stage of a model made here: it learns to see, then to caption (cached, by the hash of what shapes it)."""
 
     steps: int = setting(420, help="Optimiser steps of the vision pre-stage; 0 skips it.", least=0)
     images: int = setting(2000, help="Phantoms it is trained on, of no split.", above=0)
