@@ -229,6 +229,19 @@ class TrainerConfig:
     num_nodes: int = setting(1, help="Machines.", above=0, also=("nodes", "nnodes"))
     strategy: str = setting("auto", help="ddp, fsdp, ... as Lightning names them.")
     precision: str = setting("32-true", help="bf16-mixed, ... as Lightning names them.", also=("dtype", "bf16", "fp16"))
+    micro_batch_tokens: int | None = setting(
+        None,
+        help="Padded tokens that go through forward and backward at once; an optimiser step of more is made of several "
+        "such parts, with the same gradient. null or 0: a step's rows all at once.",
+        least=0,
+        also=("per_device_train_batch_size", "gradient_accumulation_steps", "accumulate_grad_batches", "max_token_len"),
+    )
+    gradient_checkpointing: bool = setting(
+        False,
+        help="Computes the activations inside each layer again in backward instead of keeping them "
+        "(arXiv 1604.06174): less memory, about a third more time.",
+        also=("activation_checkpointing",),
+    )
     threads: int = setting(0, help="CPU threads; 0 leaves the choice to torch.", least=0)
     checkpoint_every: int = setting(
         10, help="Optimiser steps (SFT) or updates (RL) between two checkpoints.", above=0, also=("save_steps",)

@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning
 import numpy as np
@@ -59,7 +60,8 @@ def pretrain_vision(players: Players, policy: VLMPolicy, logs: Path) -> None:
         collate_fn=collate,
     )
     with shown_training(players.progress, "vision pre-stage", config.steps) as shown:
-        fit(_trainer(players, "vision", config.steps, logs, shown), module, loader, held_out_loader)
+        trainer = _trainer(players, "vision", config.steps, logs, shown, gradient_clip_val=1.0)
+        fit(trainer, module, loader, held_out_loader)
 
 
 def pretrain_captions(players: Players, policy: VLMPolicy, logs: Path) -> None:
@@ -118,7 +120,9 @@ def _captions(players: Players, policy: VLMPolicy, *, images: int, seed: int) ->
     ]
 
 
-def _trainer(players: Players, part: str, steps: int, logs: Path, shown: lightning.Callback) -> lightning.Trainer:
+def _trainer(
+    players: Players, part: str, steps: int, logs: Path, shown: lightning.Callback, **options: Any
+) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator=players.config.trainer.accelerator,
         devices=1,
@@ -132,8 +136,8 @@ def _trainer(players: Players, part: str, steps: int, logs: Path, shown: lightni
         num_sanity_val_steps=0,
         check_val_every_n_epoch=None,
         val_check_interval=steps,
-        gradient_clip_val=1.0,
         callbacks=[shown],
+        **options,
     )
 
 
