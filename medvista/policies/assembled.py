@@ -1,7 +1,7 @@
 """A vision-language model out of a pretrained language model and a small vision tower that has yet to learn to see.
 
-Stock `LlavaForConditionalGeneration`: a SigLIP tower of the nano model's size, a projector, and the language model as it
-is. Saved and loaded in Hugging Face form like any other; the pre-stage of the nano model teaches the tower.
+Stock `LlavaForConditionalGeneration`: a SigLIP tower of the nano model's size, a projector, and the language model as
+it is. Saved and loaded in Hugging Face form like any other; the pre-stage of the nano model teaches the tower.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def assemble(language_model: Path, config: NanoConfig, *, seed: int = 0) -> VLMP
     text, tokenizer = _load(language_model)
     if not {"<|im_start|>", "<|im_end|>"} <= set(tokenizer.get_vocab()):
         raise UserError(
-            f"policy.language_model={language_model} has no <|im_start|> and <|im_end|>: give a model that was tuned on "
+            f"policy.language_model={language_model} has no <|im_start|> and <|im_end|>: give a model tuned on "
             "ChatML, such as SmolLM2-Instruct or Qwen2.5-Instruct."
         )
     tokenizer.add_special_tokens({"additional_special_tokens": [IMAGE_TOKEN]})

@@ -107,8 +107,8 @@ class PolicyConfig:
     )
     language_model: Path | None = setting(
         None,
-        help="Folder or .gguf file of a text model, which gets a new vision tower (policy.nano.vision_*) that pretrain.* "
-        "teaches to see; null: a nano model.",
+        help="Folder or .gguf file of a text model, which gets a new vision tower (policy.nano.vision_*) that "
+        "pretrain.* teaches to see; null: a nano model.",
     )
     untrained: str | None = setting(None, help="The same model before training: a baseline of task=evaluate.")
     endpoint: EndpointConfig | None = None
@@ -117,7 +117,7 @@ class PolicyConfig:
 
 @dataclass(kw_only=True)
 class PretrainConfig:
-    """The pre-stage of a model made here: it learns to see, then to caption (cached, by the hash of what shapes it)."""
+    """The pre-stage of a model made here: it learns to see, then to caption; kept by the hash of what shapes it."""
 
     steps: int = setting(420, help="Optimiser steps of the vision pre-stage; 0 skips it.", least=0)
     images: int = setting(2000, help="Phantoms it is trained on, of no split.", above=0)

@@ -1,8 +1,8 @@
 """The base model: the policy before any episode, a hub model or one made here, which learned to see first.
 
-The nano model of the shipped recipe comes with the package; that of any other recipe, and a language model with a vision
-tower of ours (``policy.language_model``), is trained once and kept in ``cache_dir``. ``pretrain.rebuild=true`` trains it
-whatever there is.
+The nano model of the shipped recipe comes with the package; that of any other recipe, and a language model with a
+vision tower of ours (``policy.language_model``), is trained once and kept in ``cache_dir``. ``pretrain.rebuild=true``
+trains it whatever there is.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ class BaseModel:
 
     @cached_property
     def recipe(self) -> str:
-        """The hash of all that shapes a model made here: its parts, pre-training, vocabulary, the phantoms' renderer."""
+        """The hash of all that shapes a model made here: its parts, pre-training, vocabulary, renderer of phantoms."""
         pretrain = {name: value for name, value in asdict(self.config.pretrain).items() if name != "rebuild"}
         language_model = self.config.policy.language_model
         text = {"corpus": self._corpus} if language_model is None else {"language_model": _digest(language_model)}

@@ -1,4 +1,4 @@
-"""The pre-stage of a base model made here: its vision tower learns to see, then all of it learns to caption single views."""
+"""The pre-stage of a base model made here: its vision tower learns to see, then all of it to caption single views."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
