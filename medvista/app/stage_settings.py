@@ -51,6 +51,7 @@ _NO_INFLUENCE = (
     "task",
     "trainer.accelerator",
     "trainer.checkpoint_every",
+    "trainer.gpu",
     "trainer.gradient_checkpointing",
     "trainer.micro_batch_tokens",
     "trainer.threads",

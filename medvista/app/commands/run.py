@@ -32,9 +32,16 @@ def run(config: ExperimentConfig) -> None:
         run_arms(config)
 
 
+def dry_run(config: ExperimentConfig) -> int:
+    """Look at everything an experiment needs, and say what it would take."""
+    from medvista.app.dry_run import dry_run
+
+    return dry_run(config)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    return command_line.main(run, argv)
+    return command_line.main(run, argv, dry_run=dry_run)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from medvista.app.config.json_schema import schema_text
 from medvista.app.config.schema import ExperimentConfig
 from medvista.errors import UserError
 
-_FLAGS = ("--help", "--list", "--print-config", "--json-schema")
+_FLAGS = ("--help", "--list", "--print-config", "--json-schema", "--dry-run")
 
 
 def load_config(argv: Sequence[str]) -> ExperimentConfig:
@@ -28,15 +28,25 @@ def load_config(argv: Sequence[str]) -> ExperimentConfig:
     return config
 
 
-def main(run: Callable[[ExperimentConfig], Any], argv: Sequence[str] | None = None) -> int:
-    """Do what the command line asks: print help, a list or a configuration, or hand the experiment to ``run``.
+def main(
+    run: Callable[[ExperimentConfig], Any],
+    argv: Sequence[str] | None = None,
+    *,
+    dry_run: Callable[[ExperimentConfig], int] | None = None,
+) -> int:
+    """Do what the command line asks: print help, a list or a configuration, or hand the experiment on.
+
+    Args:
+        run: runs an experiment.
+        argv: the arguments; by default those of the process.
+        dry_run: looks at an experiment without running it, and gives the exit code.
 
     Returns:
-        The exit code: 0, 2 after a user's mistake (told in one sentence on stderr), 130 after Ctrl-C.
+        The exit code: 0, or that of the dry run; 2 after a user's mistake (one sentence on stderr), 130 after Ctrl-C.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        _dispatch(run, arguments)
+        code = _dispatch(run, dry_run, arguments)
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
@@ -46,10 +56,16 @@ def main(run: Callable[[ExperimentConfig], Any], argv: Sequence[str] | None = No
         return 130
     except BrokenPipeError:  # who reads us has seen enough, as in `--help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails as well
+    else:
+        return code
     return 0
 
 
-def _dispatch(run: Callable[[ExperimentConfig], Any], arguments: Sequence[str]) -> None:
+def _dispatch(
+    run: Callable[[ExperimentConfig], Any],
+    dry_run: Callable[[ExperimentConfig], int] | None,
+    arguments: Sequence[str],
+) -> int:
     flags = {_checked_flag(argument) for argument in arguments if argument.startswith("-")}
     overrides = [argument for argument in arguments if not argument.startswith("-")]
     if "--help" in flags:
@@ -60,8 +76,11 @@ def _dispatch(run: Callable[[ExperimentConfig], Any], arguments: Sequence[str]) 
         print(to_yaml(load_config(overrides)), end="")
     elif "--json-schema" in flags:
         print(schema_text())
+    elif "--dry-run" in flags and dry_run is not None:
+        return dry_run(load_config(overrides))
     else:
         run(load_config(overrides))
+    return 0
 
 
 def _checked_flag(argument: str) -> str:

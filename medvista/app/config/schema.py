@@ -242,6 +242,9 @@ class TrainerConfig:
         "(arXiv 1604.06174): less memory, about a third more time.",
         also=("activation_checkpointing",),
     )
+    gpu: str = setting(
+        "", help="Kind of GPU that --dry-run reckons with: a10, rtx4090, l40s, a100, h100 or h200; empty: the one here."
+    )
     threads: int = setting(0, help="CPU threads; 0 leaves the choice to torch.", least=0)
     checkpoint_every: int = setting(
         10, help="Optimiser steps (SFT) or updates (RL) between two checkpoints.", above=0, also=("save_steps",)

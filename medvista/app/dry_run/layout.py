@@ -1,0 +1,88 @@
+"""From a configuration to what a training step holds and what an update does."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from medvista.app.config.schema import ExperimentConfig
+from medvista.app.dry_run.architecture import Architecture
+from medvista.app.dry_run.memory import FULL, HALF, Layout
+from medvista.app.dry_run.pace import Update
+from medvista.app.dry_run.token_counts import EpisodeTokens
+from medvista.functional.log_probs import CHUNK_LOGITS
+from medvista.policies.adapters import add_adapters
+from medvista.policies.name_patterns import matches
+
+
+def trained_parameters(architecture: Architecture, config: ExperimentConfig) -> int:
+    """How many values the RL stage trains: adapters, or the weights that nothing freezes."""
+    model: Any = architecture.model
+    if config.policy.lora is not None:
+        add_adapters(model, config.policy.lora)
+    else:
+        seen_with = [] if config.rl.optimiser.vision_learning_rate else _vision(model)
+        for name, parameter in model.named_parameters():
+            frozen = name in seen_with or any(matches(name, pattern) for pattern in config.policy.freeze)
+            parameter.requires_grad_(not frozen)
+    return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
+
+
+def training_layout(
+    config: ExperimentConfig, *, parameters: int, trained: int, episode: EpisodeTokens
+) -> Layout:
+    """What one optimiser step of RL holds in one process.
+
+    Args:
+        config: of the run.
+        parameters: of the model, without adapters.
+        trained: of them, or of the adapters.
+        episode: the longest there is.
+    """
+    trainer, rl = config.trainer, config.rl
+    processes = trainer.devices * trainer.num_nodes
+    rows = -(-rl.prompts * rl.group_size // processes)
+    step = -(-rows // rl.grpo.minibatches) * episode.whole
+    budget = trainer.micro_batch_tokens or step
+    halved = "16" in trainer.precision
+    return Layout(
+        parameters=parameters,
+        trained=trained,
+        copied=_copied(config, parameters, trained),
+        weight_bytes=HALF if config.policy.dtype != "float32" or trainer.precision.endswith("16-true") else FULL,
+        compute_bytes=HALF if halved else FULL,
+        autocast=trainer.precision.endswith("mixed"),
+        optimiser=rl.optimiser.name,
+        strategy=trainer.strategy,
+        processes=processes,
+        step_tokens=max(min(budget, step), episode.whole),
+        checkpointing=trainer.gradient_checkpointing,
+        chunk_logits=CHUNK_LOGITS,
+        cached_tokens=rows * episode.whole,
+    )
+
+
+def update_of(config: ExperimentConfig, layout: Layout, episode: EpisodeTokens) -> Update:
+    """What one update plays and learns from in one process, if every turn takes half of its tokens."""
+    rows = layout.cached_tokens // episode.whole
+    spared = episode.turns * episode.new // 2
+    return Update(
+        turns=episode.turns,
+        new_tokens=episode.new,  # a batch waits for its longest turn
+        stream_tokens=rows * (episode.whole - spared),
+        reference=config.rl.grpo.kl_coefficient > 0,
+    )
+
+
+def _copied(config: ExperimentConfig, parameters: int, trained: int) -> int:
+    """Values of the reference that are on the GPU beside the policy's own."""
+    if not config.rl.grpo.kl_coefficient or config.rl.reference in ("cpu", "adapters_off"):
+        return 0
+    return trained if config.policy.lora is not None else parameters
+
+
+def _vision(model: Any) -> set[str]:
+    """Names of the weights that stand before the language model."""
+    decoder = next(name for name, part in model.named_modules() if part is model.get_decoder())
+    head = next((name for name, part in model.named_modules() if part is model.get_output_embeddings()), "")
+    kept = (f"{decoder}.", f"{head}.")
+    return {name for name, _ in model.named_parameters() if not name.startswith(kept)}
