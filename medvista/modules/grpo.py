@@ -18,6 +18,7 @@ from medvista.functional.objectives import (
 )
 from medvista.modules.optimisation import configure, freeze
 from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
+from medvista.policies.sharding import shard
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.ranks import totals
 from medvista.rollout import ExperienceBatch, minibatches, rollout_statistics
@@ -79,6 +80,11 @@ class GRPOModule(lightning.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Episodes are scored by `BenchmarkValidation`."""
+
+    def configure_model(self) -> None:
+        """Shards the policy where the strategy has said over which processes."""
+        if self.device_mesh is not None:
+            self.policy = shard(self.policy, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> Any:
         """See `OptimiserConfig`."""

@@ -10,6 +10,7 @@ from torch import Tensor
 from medvista.functional.objectives import negative_log_likelihood
 from medvista.modules.optimisation import configure, freeze
 from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
+from medvista.policies.sharding import shard
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.rollout.experience import TokenBatch
 from medvista.settings import Aggregation, OptimiserConfig
@@ -45,6 +46,11 @@ class SFTModule(lightning.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Episodes are scored by `BenchmarkValidation`."""
+
+    def configure_model(self) -> None:
+        """Shards the policy where the strategy has said over which processes."""
+        if self.device_mesh is not None:
+            self.policy = shard(self.policy, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> Any:
         """See `OptimiserConfig`."""
