@@ -50,7 +50,7 @@ class VLMPolicy(nn.Module):
         vocab_size = self.base_model.get_output_embeddings().weight.shape[0]
         allowed = _allowed_ids(tokenizer, vocab_size, self.turn_ends.ids)
         # Not every tokenizer calls the visual placeholders special, and a sampled one has no image behind it.
-        allowed[self.family.visual_ids()] = False
+        allowed[[i for i in self.family.visual_ids() if i < vocab_size]] = False
         self.register_buffer("allowed_ids", allowed, persistent=False)
 
     @classmethod
@@ -125,7 +125,7 @@ class VLMPolicy(nn.Module):
     def logits(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor | Mapping[str, Tensor],
+        attention_mask: Tensor | Mapping[str, Tensor | None],
         images: Mapping[str, Tensor],
         *,
         last: int = 0,
