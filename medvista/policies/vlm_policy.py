@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -70,13 +71,14 @@ class VLMPolicy(nn.Module):
             UserError: when nothing can be loaded from there.
         """
         try:
-            model = AutoModelForImageTextToText.from_pretrained(path, **model_kwargs)
-            tokenizer = AutoTokenizer.from_pretrained(path)
+            model = AutoModelForImageTextToText.from_pretrained(path, trust_remote_code=False, **model_kwargs)
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
             tokenizer.chat_template = find_chat_template(path, tokenizer, model.config)
-            return cls(model=model, tokenizer=tokenizer, image_processor=AutoImageProcessor.from_pretrained(path))
+            processor = AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
+            return cls(model=model, tokenizer=tokenizer, image_processor=processor)
         except UserError:
             raise
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"cannot load a vision-language model from '{path}' ({first_line}); "
