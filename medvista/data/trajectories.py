@@ -191,7 +191,7 @@ class _ImageStore:
     def _write(self, path: Path, pixels: np.ndarray) -> None:
         if path.exists():
             return
-        with replacing(path) as file:
+        with replacing(path, sync=False) as file:  # named by its content: torn by a loss of power, it is known
             Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
 
 
