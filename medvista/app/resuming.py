@@ -74,7 +74,7 @@ class RunSettings:
 
     def _changed_stage(self, stage: str) -> list[str]:
         path = _of_stage(self.config.output_dir, stage)
-        begun = any((path.parent / name).exists() for name in ("done.json", "last.ckpt", "policy"))
+        begun = any((path.parent / name).exists() for name in ("done.json", "policy")) or has_checkpoint(path.parent)
         before = read_settings(path)
         if before is None:
             return [_NO_RECORD] if begun else []
