@@ -10,11 +10,13 @@ import torch
 from torch import Tensor
 
 from medvista.functional.objectives import (
-    SURROGATES,
-    aggregate,
-    broadcast_to_tokens,
-    group_advantages,
-    kl_estimate,
+    Episodes,
+    LossCounts,
+    Objective,
+    SampledTokens,
+    adapted_entropy_coefficient,
+    adapted_kl_coefficient,
+    make_objective,
 )
 from medvista.modules.optimisation import configure, freeze
 from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
