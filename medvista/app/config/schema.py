@@ -27,6 +27,12 @@ class DataConfig:
     """Where the questions come from."""
 
     benchmark: str = setting("phantom", help="phantom, a name of docs/benchmarks.md such as slake, or a YAML file.")
+    more_benchmarks: list[str] = setting(
+        [], help="Further benchmarks whose training questions are mixed in, each as often as it has questions."
+    )
+    exclude_test_images: bool = setting(
+        False, help="Leaves out training and validation questions about images that a test set of the run has."
+    )
     root: Path | None = setting(None, help="Folder of the official files; null: $MEDVISTA_DATA.", also=("data_dir",))
     families: list[str] = setting(
         ["attribute", "yes_no", "side", "density"],
@@ -246,7 +252,9 @@ class ExperimentConfig:
     task: Literal["train", "evaluate"] = setting(
         "train", help="Trains arms and compares them, or evaluates a given model."
     )
-    benchmarks: list[str] = setting([], help="What task=evaluate asks, such as [slake,vqa_rad].")
+    benchmarks: list[str] = setting(
+        [], help="What is asked on test, such as [slake,vqa_rad]; task=train: none named are those trained on."
+    )
     seed: int = setting(0, help="Seed of everything random in training; data.seed draws the images.", least=0)
     output_dir: Path = setting("runs/${experiment}", help="Folder that the run writes.")
     cache_dir: Path = setting(

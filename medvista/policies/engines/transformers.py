@@ -14,12 +14,10 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
-from medvista.errors import UserError
 from medvista.functional.log_probs import restricted_log_softmax
 from medvista.policies.engines.base import GenerationRequest, SamplingParams
-from medvista.policies.vlm_policy import VLMPolicy, collate_images
+from medvista.policies.vlm_policy import VLMPolicy
 from medvista.types import Completion
 
 
@@ -31,12 +29,7 @@ class TransformersEngine:
     """
 
     def __init__(self, policy: VLMPolicy) -> None:
-        attention = policy.model.config.get_text_config()._attn_implementation
-        if attention != "sdpa":  # eager would add the boolean mask to its scores, flash wants rows without gaps
-            raise UserError(
-                f"rollouts in this process need attention of kind 'sdpa', the model was loaded with '{attention}'; "
-                "load it with attn_implementation='sdpa'."
-            )
+        policy.family.check_attention(policy.base_model.config.get_text_config()._attn_implementation)
         self.policy = policy
         self._rows: _CachedRows | None = None
 
@@ -103,11 +96,12 @@ class _CachedRows:
 
     def __init__(self, policy: VLMPolicy) -> None:
         self.policy = policy
-        self.cache = DynamicCache(config=policy.model.config.get_text_config())
+        self.cache = policy.family.new_cache()
         self.row_of: dict[int, int] = {}  # episode -> row
         self.fed: list[int] = []  # tokens of each row's stream that are in the cache
         self.images_fed: list[int] = []
         self.mask = torch.zeros(0, 0, dtype=torch.long, device=policy.device)  # [B, L], 1 where the cache holds a token
+        self.ids = torch.zeros_like(self.mask)  # [B, L], the tokens
         self.next_position = torch.zeros(0, dtype=torch.long, device=policy.device)  # [B]
 
     def continues(self, requests: Sequence[GenerationRequest]) -> bool:
@@ -130,7 +124,7 @@ class _CachedRows:
         fresh = [
             im for r, done in zip(requests, self.images_fed, strict=True) for im in r.trajectory.stream.images[done:]
         ]
-        images = collate_images(fresh, self.policy.device)
+        images = self.policy.family.collate(fresh, self.policy.device)
         positions = self.policy.position_ids(ids, mask, images) + self.next_position[:, None]
         logits = self._forward(ids, mask, positions, images)
         self.fed = [len(r.trajectory.stream) for r in requests]
@@ -142,17 +136,15 @@ class _CachedRows:
     def decode(self, tokens: Tensor, running: Tensor) -> Tensor:
         """Feeds one sampled token ``[B]`` to the rows still running; next-token logits ``[B, V]``."""
         mask = running.long()[:, None]
-        positions = self.next_position[:, None]
-        if hasattr(self.policy.model.model, "get_rope_index"):
-            positions = positions.expand(3, -1, -1)
+        positions = self.policy.family.text_positions(self.next_position)
         logits = self._forward(tokens[:, None], mask, positions, {})
         self.fed = [n + int(m) for n, m in zip(self.fed, running.tolist(), strict=True)]
         self.next_position = self.next_position + mask[:, 0]
         return logits
 
     def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, images: dict[str, Any]) -> Tensor:
-        self.mask = torch.cat([self.mask, mask], dim=1)
-        visible = attention_pattern(self.mask, new=ids.shape[1])
+        self.mask, self.ids = torch.cat([self.mask, mask], dim=1), torch.cat([self.ids, ids], dim=1)
+        visible = self.policy.family.visible(self.mask, self.ids, new=ids.shape[1])
         return self.policy.logits(
             ids, visible, images, last=1, position_ids=positions, past_key_values=self.cache, use_cache=True
         )[:, -1]
@@ -162,38 +154,16 @@ class _CachedRows:
         episodes = [r.episode for r in requests]
         if not self.row_of:
             self.fed, self.images_fed = [0] * len(episodes), [0] * len(episodes)
-            self.mask = self.mask.new_zeros(len(episodes), 0)
+            self.mask = self.ids = self.mask.new_zeros(len(episodes), 0)
             self.next_position = self.next_position.new_zeros(len(episodes))
         else:
             rows = [self.row_of[episode] for episode in episodes]
             if rows != list(range(len(self.fed))):
                 index = torch.tensor(rows, device=self.mask.device)
                 self.cache.batch_select_indices(index)
-                self.mask, self.next_position = self.mask[index], self.next_position[index]
+                self.mask, self.ids, self.next_position = self.mask[index], self.ids[index], self.next_position[index]
                 self.fed, self.images_fed = [self.fed[i] for i in rows], [self.images_fed[i] for i in rows]
         self.row_of = {episode: row for row, episode in enumerate(episodes)}
-
-
-def attention_pattern(mask: Tensor, new: int) -> Tensor:
-    """``[B, 1, new, L]`` True where one of the last `new` columns of a cache may look.
-
-    Every real token sees the real tokens up to itself. A padding column sees itself alone: a row of the softmax without
-    any entry would be NaN, and NaN in the cache outlives every mask (0 x NaN).
-
-    Args:
-        mask: ``[B, L]``, 1 where the cache holds a token.
-        new: how many of the columns are being fed now.
-
-    >>> attention_pattern(torch.tensor([[1, 0, 1]]), new=2).int()[0, 0]
-    tensor([[1, 1, 0],
-            [1, 0, 1]], dtype=torch.int32)
-    """
-    length = mask.shape[1]
-    columns = torch.arange(length, device=mask.device)
-    queries = columns[length - new :]
-    causal = columns[None, :] <= queries[:, None]
-    itself = columns[None, :] == queries[:, None]
-    return (mask.bool()[:, None, :] & causal | itself)[:, None]
 
 
 def _uniforms(requests: Sequence[GenerationRequest], params: SamplingParams) -> Tensor:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -16,7 +16,13 @@ from medvista.notices import notice
 
 _PROBES = ((64, 128), (128, 64))  # height, width: wide and tall
 _EDGE = 0.1  # of a side, that has to reach the model
-_TENSORS = {"pixel_values", "image_grid_thw"}
+
+Split = Callable[[Mapping[str, Any]], list[dict[str, Tensor]]]
+
+
+def one_each(batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
+    """What a processor gave for several pictures, as one mapping per picture, where each is one tensor."""
+    return [{"pixel_values": pixels[None]} for pixels in batch["pixel_values"]]
 
 
 class PictureInput:
@@ -29,10 +35,20 @@ class PictureInput:
 
     Args:
         processor: an image processor of transformers, or one that is called like them.
+        tensors: what it may give; anything else is for a model of another family.
+        split: what it gave for several pictures, as one mapping per picture.
     """
 
-    def __init__(self, processor: Any) -> None:
+    def __init__(
+        self,
+        processor: Any,
+        *,
+        tensors: Collection[str] = ("pixel_values",),
+        split: Split = one_each,
+    ) -> None:
         self.processor = processor
+        self.tensors = tensors
+        self.split = split
 
     def __call__(self, pictures: Sequence[np.ndarray]) -> list[dict[str, Tensor]]:
         """The processor's tensors, one mapping per picture.
@@ -82,22 +98,12 @@ class PictureInput:
         batch = self.processor(
             images=list(rgb), return_tensors="pt", input_data_format="channels_last", **self._options
         )
-        if unknown := sorted(set(batch) - _TENSORS):
+        if unknown := sorted(set(batch) - set(self.tensors)):
             raise UserError(
                 f"the image processor {type(self.processor).__name__} also gives {', '.join(unknown)}, "
-                "which no rendering here supports; use a model of a family that VLMPolicy names."
+                "which this model's family does not take; use the image processor that belongs to the model."
             )
-        return _one_by_one(batch)
-
-
-def _one_by_one(batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
-    if "image_grid_thw" not in batch:
-        return [{"pixel_values": pixels[None]} for pixels in batch["pixel_values"]]
-    patches = batch["image_grid_thw"].prod(-1).tolist()
-    return [
-        {"pixel_values": pixels, "image_grid_thw": grid[None]}
-        for pixels, grid in zip(torch.split(batch["pixel_values"], patches), batch["image_grid_thw"], strict=True)
-    ]
+        return self.split(batch)
 
 
 def _side(size: Any) -> dict[str, int] | None:
