@@ -7,9 +7,7 @@ from typing import Literal
 
 from medvista.schema_field import setting
 
-ObjectiveName = Literal[
-    "grpo", "dr_grpo", "dapo", "gspo", "cispo", "rloo", "reinforce_plus_plus", "ppo", "reinforce"
-]
+ObjectiveName = Literal["grpo", "dr_grpo", "dapo", "gspo", "cispo", "rloo", "reinforce_plus_plus", "ppo", "reinforce"]
 KLEstimator = Literal["k1", "k2", "k3"]
 KLPlacement = Literal["loss", "reward"]
 CorrectionLevel = Literal["none", "token", "sequence"]
@@ -21,8 +19,8 @@ class KLConfig:
 
     coefficient: float | None = setting(
         None,
-        help="Its weight; null: the objective's own, for grpo 0.01. 0 spares the reference's forward pass; GRPO's paper "
-        "(arXiv 2402.03300) takes 0.04.",
+        help="Its weight; null: the objective's own, for grpo 0.01. 0 spares the reference's forward pass; GRPO's "
+        "paper (arXiv 2402.03300) takes 0.04.",
         least=0,
         also=("beta", "kl", "kl_coefficient", "kl_coef", "kl_loss_coef", "rl.grpo.kl_coefficient"),
     )
@@ -53,8 +51,8 @@ class CorrectionConfig:
 
     old_log_probs: Literal["engine", "recomputed"] = setting(
         "engine",
-        help="Where the old log-probabilities of the ratio come from: the engine that sampled, or the trainer's weights "
-        "before the update, which costs a forward pass.",
+        help="Where the old log-probabilities of the ratio come from: the engine that sampled, or the trainer's "
+        "weights before the update, which costs a forward pass.",
     )
     level: CorrectionLevel = setting(
         "none",
@@ -80,7 +78,11 @@ class ValueConfig:
 
     discount: float = setting(1.0, help="Discount per token that the policy wrote.", least=0, most=1, also=("gamma",))
     trace: float = setting(
-        0.95, help="Decay of generalised advantage estimation (arXiv 1506.02438).", least=0, most=1, also=("lam", "lambda")
+        0.95,
+        help="Decay of generalised advantage estimation (arXiv 1506.02438).",
+        least=0,
+        most=1,
+        also=("lam", "lambda"),
     )
     coefficient: float = setting(0.1, help="Weight of the value loss.", least=0, also=("vf_coef",))
     clip: float = setting(0.2, help="How far a value may move per update; 0: as far as it likes.", least=0)

@@ -98,8 +98,9 @@ class GRPOConfig:
     aggregation: Aggregation | None = setting(
         None,
         help="How the losses of tokens become one number; null: as the objective does. sequence: the mean over each "
-        "episode, then over episodes (GRPO, arXiv 2402.03300); token: the mean over all tokens (DAPO, arXiv 2503.14476); "
-        "constant: the sum over each episode, by the tokens that one may write (Dr. GRPO, arXiv 2503.20783).",
+        "episode, then over episodes (GRPO, arXiv 2402.03300); token: the mean over all tokens (DAPO, arXiv "
+        "2503.14476); constant: the sum over each episode by the tokens that one may write (Dr. GRPO, arXiv "
+        "2503.20783).",
         also=("loss_agg_mode", "loss_type"),
     )
     clip_low: float | None = setting(
@@ -112,8 +113,8 @@ class GRPOConfig:
     )
     clip_high: float | None = setting(
         None,
-        help="How far above 1 the ratio may rise before the loss is clipped; null: the objective's own, for grpo 0.2 and "
-        "for dapo 0.28.",
+        help="How far above 1 the ratio may rise before the loss is clipped; null: the objective's own, for grpo 0.2 "
+        "and for dapo 0.28.",
         least=0,
         also=("epsilon_high",),
     )
@@ -122,8 +123,8 @@ class GRPOConfig:
     )
     entropy_target: float | None = setting(
         None,
-        help="Entropy per token, in nats, below which the bonus is paid and its weight grows by 0.005 per update; above, "
-        "it shrinks (arXiv 2505.22312). null: the weight is fixed.",
+        help="Entropy per token, in nats, below which the bonus is paid and its weight grows by 0.005 per update; "
+        "above, it shrinks (arXiv 2505.22312). null: the weight is fixed.",
         above=0,
     )
     minibatches: int = setting(1, help="Optimiser steps per update and inner epoch.", above=0)

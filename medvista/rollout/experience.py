@@ -38,8 +38,8 @@ class TokenBatch:
             **more,
         )
 
-    def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, Tensor]:
-        """See `VLMPolicy.forward`: ``[N, T]`` log-probabilities and entropies."""
+    def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, ...]:
+        """See `VLMPolicy.forward`: ``[N, T]`` log-probabilities and entropies, and values if asked for."""
         return policy(self.token_ids, self.attention_mask, self.loss_mask, self.images, **options)
 
     def to(self, device: torch.device | str) -> Self:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from medvista.errors import UserError
 from medvista.functional.objectives.objective import Objective
@@ -78,7 +79,7 @@ def make_objective(
     """
     grpo, kl, correction = grpo or GRPOConfig(), kl or KLConfig(), correction or CorrectionConfig()
     named = OBJECTIVES[name]
-    given = {
+    given: dict[str, Any] = {
         "scale": advantage_scale,
         "aggregation": grpo.aggregation,
         "clip_low": grpo.clip_low,

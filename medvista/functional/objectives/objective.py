@@ -35,7 +35,7 @@ Stats = dict[str, Tensor]
 class Episodes:
     """What advantages are computed from: whole groups, siblings side by side, so that ``N = P x G``."""
 
-    rewards_PG: Tensor
+    rewards: Tensor  # [P, G]
     mask: Tensor  # [N, T] bool, True on sampled tokens
     old_log_probs: Tensor  # [N, T] under the weights that the update begins with
     reference_log_probs: Tensor | None = None  # [N, T]
@@ -90,7 +90,7 @@ class Objective:
             kl_coefficient: weight of the KL in the reward, where it is placed there.
             totals: adds up over all processes what the rows of this one hold.
         """
-        mask_NT, rewards_PG = episodes.mask, episodes.rewards_PG
+        mask_NT, rewards_PG = episodes.mask, episodes.rewards
         penalty_NT = self._penalty(episodes, kl_coefficient)
         if self.compares_siblings:
             if penalty_NT is not None:
@@ -104,7 +104,10 @@ class Objective:
             assert episodes.values is not None, "PPO needs the values of its value head"
             steps = {"discount": self.value.discount, "trace": self.value.trace}
             return generalised_advantages(rewards_NT, episodes.values, mask_NT, **steps)
-        advantages_NT = rewards_to_go(rewards_NT, mask_NT)
+        return self.scaled(rewards_to_go(rewards_NT, mask_NT), mask_NT, totals)
+
+    def scaled(self, advantages_NT: Tensor, mask_NT: Tensor, totals: Totals = dict) -> Tensor:
+        """Advantages of tokens as the surrogate takes them; of values, once the returns were computed from them."""
         return standard_scores(advantages_NT, mask_NT, totals) if self.scale == "std" else advantages_NT
 
     def loss(

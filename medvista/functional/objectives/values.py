@@ -27,7 +27,8 @@ def value_loss(
         clip: how far from `old_values_NT` a value may move before it gains nothing more, as in PPO's published code;
             0: as far as it likes.
     """
-    assert old_values_NT is not None and returns_NT is not None, "returns are computed before the update begins"
+    assert old_values_NT is not None
+    assert returns_NT is not None, "returns are computed before the update begins"
     error_NT = (values_NT - returns_NT).square()
     if clip:
         near_NT = old_values_NT + (values_NT - old_values_NT).clamp(-clip, clip)
