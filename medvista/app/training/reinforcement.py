@@ -39,6 +39,8 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         temperature=rl.temperature,
         objective=objective,
         kl=rl.kl,
+        micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
+        gradient_checkpointing=config.trainer.gradient_checkpointing,
     )
     data = RolloutDataModule(
         players.questions.train,

@@ -74,7 +74,6 @@ def fit_stage(
             max_epochs=-1,
             val_check_interval=config.trainer.validate_every,
             check_val_every_n_epoch=None,
-            gradient_clip_val=1.0 if module.automatic_optimization else None,
         )
         last = folder / "last.ckpt"
         goes_on = agreed(last.exists())
