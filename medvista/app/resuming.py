@@ -22,6 +22,7 @@ from medvista.app.stage_settings import (
     stage_settings,
     write_settings,
 )
+from medvista.app.training.checkpoints import has_checkpoint
 from medvista.errors import UserError
 from medvista.evaluation.playing.episode_set import FOLDER as EPISODES
 
