@@ -8,6 +8,7 @@ from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -18,6 +19,7 @@ from medvista.functional.log_probs import WithEntropy, chosen_log_probs
 from medvista.policies.families import Family, Image, TurnEnds, family_class, find_chat_template, turn_ends
 from medvista.policies.logits_head import apply_head, head_form
 
+ROWS_AT_ONCE = 48  # of similar length, in one pass through the model
 _UNKNOWN = "unknown"  # the form of the head before the first forward pass
 
 
@@ -43,12 +45,14 @@ class VLMPolicy(nn.Module):
         self.image_processor = image_processor
         config = self.base_model.config
         self.family: Family = family_class(config)(config, tokenizer, image_processor)
+        self.always_looks = False  # see `_beside_a_blank_picture`
         self._head_form: str | None = _UNKNOWN
+        self.value_head: nn.Linear | None = None
         self.turn_ends: TurnEnds = turn_ends(tokenizer, self.base_model.generation_config)
         vocab_size = self.base_model.get_output_embeddings().weight.shape[0]
         allowed = _allowed_ids(tokenizer, vocab_size, self.turn_ends.ids)
         # Not every tokenizer calls the visual placeholders special, and a sampled one has no image behind it.
-        allowed[self.family.visual_ids()] = False
+        allowed[[i for i in self.family.visual_ids() if i < vocab_size]] = False
         self.register_buffer("allowed_ids", allowed, persistent=False)
 
     @classmethod
@@ -83,6 +87,13 @@ class VLMPolicy(nn.Module):
         self.model.save_pretrained(path)
         self.tokenizer.save_pretrained(path)
         self.image_processor.save_pretrained(path)
+
+    def add_value_head(self) -> None:
+        """Gives the policy values: a linear map of its last hidden state, 0 at first, not saved with the model."""
+        width = self.base_model.config.get_text_config().hidden_size
+        self.value_head = nn.Linear(width, 1, device=self.device)
+        nn.init.zeros_(self.value_head.weight)
+        nn.init.zeros_(self.value_head.bias)
 
     @property
     def base_model(self) -> Any:
@@ -123,7 +134,7 @@ class VLMPolicy(nn.Module):
     def logits(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor | Mapping[str, Tensor],
+        attention_mask: Tensor | Mapping[str, Tensor | None],
         images: Mapping[str, Tensor],
         *,
         last: int = 0,
@@ -152,8 +163,9 @@ class VLMPolicy(nn.Module):
         *,
         temperature: float = 1.0,
         entropy: WithEntropy = "no",
-        rows_at_once: int = 48,
-    ) -> tuple[Tensor, Tensor]:
+        values: bool = False,
+        rows_at_once: int = ROWS_AT_ONCE,
+    ) -> tuple[Tensor, ...]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
         Rows are scored in buckets of similar length, and the vocabulary only at the positions that count, in chunks:
@@ -166,25 +178,49 @@ class VLMPolicy(nn.Module):
             images: of each row, the processor's tensors in the order of their placeholders.
             temperature: of the sampling distribution.
             entropy: whether to compute the entropies, in nats, and with a gradient or not.
+            values: whether to compute those of the value head, too.
             rows_at_once: size of a bucket.
 
         Returns:
-            ``[N, T]`` log-probabilities and ``[N, T]`` entropies (zeros unless asked for), 0 where no loss is carried.
+            ``[N, T]`` log-probabilities and ``[N, T]`` entropies (zeros unless asked for), 0 where no loss is carried;
+            third, if asked for, ``[N, T]`` values.
         """
         by_length = attention_mask.sum(dim=1).argsort(stable=True)
-        scores = [torch.zeros(token_ids.shape, dtype=torch.float32, device=token_ids.device) for _ in range(2)]
+        scores = [torch.zeros(token_ids.shape, dtype=torch.float32, device=token_ids.device)]
+        scores *= 3 if values else 2
         for rows in by_length.split(rows_at_once):
             longest = int(attention_mask[rows].sum(dim=1).max())
             ids, mask = token_ids[rows, :longest], attention_mask[rows, :longest]
             tensors = self.family.collate([image for row in rows.tolist() for image in images[row]], token_ids.device)
             row, column = loss_mask[rows, :longest].nonzero(as_tuple=True)
+            if self.always_looks and not tensors:
+                ids, mask, tensors = self._beside_a_blank_picture(ids, mask)
             head, states = self._states_before(ids, mask, tensors, row, column)
-            found = chosen_log_probs(
+            found: tuple[Tensor, ...] = chosen_log_probs(
                 head, states, ids[row, column], self.allowed_ids, temperature=temperature, entropy=entropy
             )
             at = (rows[row], column)
+            found = (*found, self._values(states)) if values else found
             scores = [all_.index_put(at, some) for all_, some in zip(scores, found, strict=True)]
-        return scores[0], scores[1]
+        return tuple(scores)
+
+    def _values(self, states_KD: Tensor) -> Tensor:
+        """``[K]`` what is expected to be earned from each position on."""
+        assert self.value_head is not None, "add_value_head first"
+        return self.value_head(states_KD.to(self.value_head.weight.dtype)).squeeze(-1).float()
+
+    def _beside_a_blank_picture(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Rows without an image, and below them one that shows nothing, so that the vision tower takes part.
+
+        A vision tower that is sharded over processes gathers its weights, and adds up its gradients, in all or in none.
+        """
+        (blank,) = self.family.see([np.zeros((64, 64), dtype=np.uint8)])
+        text = self.tokenizer(self.family.placeholders(blank), add_special_tokens=False, return_tensors="pt")
+        shown = text.input_ids[0].to(ids)
+        below = (0, max(0, len(shown) - ids.shape[1]), 0, 1)  # columns for it, and a row
+        ids, mask = nn.functional.pad(ids, below), nn.functional.pad(mask, below)
+        ids[-1, : len(shown)], mask[-1, : len(shown)] = shown, 1
+        return ids, mask, self.family.collate([blank], ids.device)
 
     def _states_before(
         self, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], row: Tensor, column: Tensor
