@@ -21,6 +21,7 @@ from medvista.errors import UserError
 _MARK = b"medvista sha256 "
 _COMMENT = len(_MARK) + 64  # bytes, with the hexadecimal digest
 _LENGTH = 2  # bytes at the end of an archive without a comment, which say that its length is 0
+_TAIL = _COMMENT.to_bytes(_LENGTH, "little") + _MARK
 _AT_ONCE = 2**20
 
 
@@ -34,7 +35,7 @@ class CheckedCheckpointIO(CheckpointIO):
         with replacing(path) as file:
             torch.save(checkpoint, hashing := _HashingWriter(file))
             file.seek(-_LENGTH, io.SEEK_END)
-            file.write(_COMMENT.to_bytes(_LENGTH, "little") + _MARK + hashing.digest.hexdigest().encode())
+            file.write(_TAIL + hashing.digest.hexdigest().encode())
 
     def load_checkpoint(
         self, path: Any, map_location: Any = lambda storage, _: storage, weights_only: bool | None = None
@@ -67,21 +68,21 @@ def damage(path: Path) -> str:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            file.seek(max(size - _COMMENT, 0))
-            comment = file.read()
-            if not comment.startswith(_MARK):
+            file.seek(max(size - _LENGTH - _COMMENT, 0))
+            tail = file.read()
+            if not tail.startswith(_TAIL):
                 return "is cut off" if size else "is empty"
-            digest = _digest(file, size - _COMMENT)
+            digest = _digest(file, size - _LENGTH - _COMMENT)
     except OSError as error:
         return f"cannot be read ({error.strerror or error})"
-    return "" if comment == _MARK + digest.encode() else "is damaged: its bytes are not those that were written"
+    return "" if tail == _TAIL + digest.encode() else "is damaged: its bytes are not those that were written"
 
 
 def _digest(file: BinaryIO, size: int) -> str:
-    """Of the archive as it was before the comment was put behind it."""
+    """Of the archive as it was before the comment was put behind it: these bytes, and a length of 0."""
     found = hashlib.sha256()
     file.seek(0)
-    left = size - _LENGTH
+    left = size
     while left > 0 and (data := file.read(min(_AT_ONCE, left))):
         found.update(data)
         left -= len(data)
