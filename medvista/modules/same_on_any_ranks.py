@@ -15,7 +15,7 @@ def world_counts(mask_NT: Tensor) -> LossCounts:
     """What each process divides the loss of its rows by: the counts of all rows of the step, per process.
 
     Gradients are averaged over processes, so that parts divided by ``count / world_size`` add up to the whole divided
-    by ``count``. A collective step.
+    by ``count``. Counted once per optimiser step, before its rows are split into parts. A collective step.
 
     Args:
         mask_NT: of this process's rows, True on tokens that carry loss.

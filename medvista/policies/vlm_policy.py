@@ -7,6 +7,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -17,6 +18,7 @@ from medvista.functional.log_probs import WithEntropy, chosen_log_probs
 from medvista.policies.families import Family, Image, TurnEnds, family_class, find_chat_template, turn_ends
 from medvista.policies.logits_head import apply_head, head_form
 
+ROWS_AT_ONCE = 48  # of similar length, in one pass through the model
 _UNKNOWN = "unknown"  # the form of the head before the first forward pass
 
 
@@ -42,6 +44,7 @@ class VLMPolicy(nn.Module):
         self.image_processor = image_processor
         config = self.base_model.config
         self.family: Family = family_class(config)(config, tokenizer, image_processor)
+        self.always_looks = False  # see `_beside_a_blank_picture`
         self._head_form: str | None = _UNKNOWN
         self.turn_ends: TurnEnds = turn_ends(tokenizer, self.base_model.generation_config)
         vocab_size = self.base_model.get_output_embeddings().weight.shape[0]
@@ -151,7 +154,7 @@ class VLMPolicy(nn.Module):
         *,
         temperature: float = 1.0,
         entropy: WithEntropy = "no",
-        rows_at_once: int = 48,
+        rows_at_once: int = ROWS_AT_ONCE,
     ) -> tuple[Tensor, Tensor]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
@@ -177,6 +180,8 @@ class VLMPolicy(nn.Module):
             ids, mask = token_ids[rows, :longest], attention_mask[rows, :longest]
             tensors = self.family.collate([image for row in rows.tolist() for image in images[row]], token_ids.device)
             row, column = loss_mask[rows, :longest].nonzero(as_tuple=True)
+            if self.always_looks and not tensors:
+                ids, mask, tensors = self._beside_a_blank_picture(ids, mask)
             head, states = self._states_before(ids, mask, tensors, row, column)
             found = chosen_log_probs(
                 head, states, ids[row, column], self.allowed_ids, temperature=temperature, entropy=entropy
@@ -184,6 +189,19 @@ class VLMPolicy(nn.Module):
             at = (rows[row], column)
             scores = [all_.index_put(at, some) for all_, some in zip(scores, found, strict=True)]
         return scores[0], scores[1]
+
+    def _beside_a_blank_picture(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Rows without an image, and below them one that shows nothing, so that the vision tower takes part.
+
+        A vision tower that is sharded over processes gathers its weights, and adds up its gradients, in all or in none.
+        """
+        (blank,) = self.family.see([np.zeros((64, 64), dtype=np.uint8)])
+        text = self.tokenizer(self.family.placeholders(blank), add_special_tokens=False, return_tensors="pt")
+        shown = text.input_ids[0].to(ids)
+        below = (0, max(0, len(shown) - ids.shape[1]), 0, 1)  # columns for it, and a row
+        ids, mask = nn.functional.pad(ids, below), nn.functional.pad(mask, below)
+        ids[-1, : len(shown)], mask[-1, : len(shown)] = shown, 1
+        return ids, mask, self.family.collate([blank], ids.device)
 
     def _states_before(
         self, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], row: Tensor, column: Tensor

@@ -62,6 +62,10 @@ class TokenBatch:
             chosen[f.name] = value
         return replace(self, **chosen)
 
+    def without_loss(self) -> Self:
+        """The batch with every token masked out."""
+        return replace(self, loss_mask=torch.zeros_like(self.loss_mask))
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ExperienceBatch(TokenBatch):
@@ -101,10 +105,6 @@ class ExperienceBatch(TokenBatch):
         if len(numbers.unique()) < len(numbers) or len(sizes.unique()) > 1:
             raise ValueError(f"rows of groups {self.groups.tolist()} are no whole groups side by side")
         return self.rewards.unflatten(0, (len(numbers), -1))
-
-    def without_loss(self) -> ExperienceBatch:
-        """The batch with every token masked out."""
-        return replace(self, loss_mask=torch.zeros_like(self.loss_mask))
 
 
 def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:

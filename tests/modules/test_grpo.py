@@ -13,7 +13,7 @@ import pytest
 import torch
 from torch.utils.data import DataLoader
 
-from medvista.functional.objectives import group_advantages
+from medvista.functional.objectives import LossCounts, group_advantages
 from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import SamplingParams, ScriptedPolicy, VLMPolicy
 from medvista.rollout import ExperienceBatch, RolloutCollector
@@ -138,7 +138,7 @@ def test_the_clip_fraction_is_the_share_of_tokens_that_are_held_back(
     module = GRPOModule(schooled, GRPOConfig(), OptimiserConfig(), total_steps=1)
     # Say the sampling policy had found the right answers half as likely: their ratio is 2, above the clip.
     doubled = experience.old_log_probs - torch.where(experience.advantages[:, None] > 0, torch.tensor(2.0).log(), 0.0)
-    loss, stats = module.loss(replace(experience, old_log_probs=doubled))
+    loss, stats = module.loss(replace(experience, old_log_probs=doubled), LossCounts.of(experience.loss_mask))
     good = experience.loss_mask[experience.advantages > 0].sum() / experience.loss_mask.sum()
     assert stats["train/clip_fraction"].item() == pytest.approx(good.item())
     # Two sequences at -1.2 x 1 and two at +1 x 1, of four.
@@ -148,14 +148,14 @@ def test_the_clip_fraction_is_the_share_of_tokens_that_are_held_back(
 def test_the_kl_term_pulls_towards_the_reference(schooled: VLMPolicy, experience: ExperienceBatch) -> None:
     module = GRPOModule(schooled, GRPOConfig(kl_coefficient=0.5, kl_estimator="k2"), OptimiserConfig(), total_steps=1)
     shifted = torch.where(experience.loss_mask, experience.old_log_probs + 0.4, 0.0)
-    loss, stats = module.loss(replace(experience, reference_log_probs=shifted))
+    loss, stats = module.loss(replace(experience, reference_log_probs=shifted), LossCounts.of(experience.loss_mask))
     assert stats["train/kl"].item() == pytest.approx(0.5 * 0.4**2, abs=1e-4)
     assert loss.item() == pytest.approx(stats["train/surrogate"].item() + 0.5 * 0.08, abs=1e-4)
 
 
 def test_the_entropy_bonus_is_taken_off_the_loss(schooled: VLMPolicy, experience: ExperienceBatch) -> None:
     module = GRPOModule(schooled, GRPOConfig(entropy_coefficient=0.1), OptimiserConfig(), total_steps=1)
-    loss, stats = module.loss(experience)
+    loss, stats = module.loss(experience, LossCounts.of(experience.loss_mask))
     assert loss.item() == pytest.approx(stats["train/surrogate"].item() - 0.1 * stats["train/entropy"].item(), abs=1e-5)
 
 

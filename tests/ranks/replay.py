@@ -32,8 +32,8 @@ class PlainDescent(GRPOModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        self.norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+        super().on_before_optimizer_step(optimizer)
+        self.norms.append(float(self.grad_norm))
 
 
 class Shares(lightning.LightningDataModule):

@@ -105,6 +105,11 @@ class PolicyConfig:
         help="Hub id or folder of a vision-language model; null: a nano model.",
         also=("model_name_or_path", "model"),
     )
+    language_model: Path | None = setting(
+        None,
+        help="Folder or .gguf file of a text model, which gets a new vision tower (policy.nano.vision_*) that "
+        "pretrain.* teaches to see; null: a nano model.",
+    )
     untrained: str | None = setting(None, help="The same model before training: a baseline of task=evaluate.")
     endpoint: EndpointConfig | None = None
     nano: NanoConfig = field(default_factory=NanoConfig)
@@ -112,7 +117,7 @@ class PolicyConfig:
 
 @dataclass(kw_only=True)
 class PretrainConfig:
-    """The nano model's pre-stage: it learns to see, then to caption (cached, by the hash of all that shapes it)."""
+    """The pre-stage of a model made here: it learns to see, then to caption; kept by the hash of what shapes it."""
 
     steps: int = setting(420, help="Optimiser steps of the vision pre-stage; 0 skips it.", least=0)
     images: int = setting(2000, help="Phantoms it is trained on, of no split.", above=0)
@@ -233,6 +238,19 @@ class TrainerConfig:
         above=0,
     )
     precision: str = setting("32-true", help="bf16-mixed, ... as Lightning names them.", also=("dtype", "bf16", "fp16"))
+    micro_batch_tokens: int | None = setting(
+        None,
+        help="Padded tokens that go through forward and backward at once; an optimiser step of more is made of several "
+        "such parts, with the same gradient. null or 0: a step's rows all at once.",
+        least=0,
+        also=("per_device_train_batch_size", "gradient_accumulation_steps", "accumulate_grad_batches", "max_token_len"),
+    )
+    gradient_checkpointing: bool = setting(
+        False,
+        help="Computes the activations inside each layer again in backward instead of keeping them "
+        "(arXiv 1604.06174): less memory, about a third more time.",
+        also=("activation_checkpointing",),
+    )
     threads: int = setting(0, help="CPU threads; 0 leaves the choice to torch.", least=0)
     checkpoint_every: int = setting(
         10, help="Optimiser steps (SFT) or updates (RL) between two checkpoints.", above=0, also=("save_steps",)

@@ -36,6 +36,8 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         total_steps=steps,
         temperature=rl.temperature,
         advantage_scale=rl.advantage_scale,
+        micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
+        gradient_checkpointing=config.trainer.gradient_checkpointing,
     )
     data = RolloutDataModule(
         players.questions.train,

@@ -51,7 +51,13 @@ def train_sft(
     benchmark = players.questions.benchmark if keep_best else None
     checkpoint = PolicyCheckpoint(folder, benchmark=benchmark, every_n_steps=config.trainer.checkpoint_every)
     timer = Timer(duration=None if seconds is None else timedelta(seconds=max(1.0, seconds)), interval="step")
-    module = SFTModule(policy, sft.optimiser, total_steps=steps)
+    module = SFTModule(
+        policy,
+        sft.optimiser,
+        total_steps=steps,
+        micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
+        gradient_checkpointing=config.trainer.gradient_checkpointing,
+    )
     data = SFTDataModule(
         streams,
         players.collector_factory(conditions),

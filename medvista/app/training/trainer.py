@@ -18,7 +18,7 @@ from medvista.app.training.progress import shown_training
 from medvista.app.training.strategies import make_strategy
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
-from medvista.modules import GRPOModule, SFTModule
+from medvista.modules.policy_module import PolicyModule
 from medvista.policies.sharding import whole
 from medvista.ranks import agreed
 
@@ -55,7 +55,7 @@ def fit_stage(
     config: ExperimentConfig,
     progress: Progress,
     folder: Path,
-    module: GRPOModule | SFTModule,
+    module: PolicyModule,
     data: lightning.LightningDataModule,
     callbacks: Sequence[lightning.Callback],
     steps: int,
@@ -76,7 +76,6 @@ def fit_stage(
             max_epochs=-1,
             val_check_interval=config.trainer.validate_every,
             check_val_every_n_epoch=None,
-            gradient_clip_val=1.0 if module.automatic_optimization else None,
         )
         last = folder / "last.ckpt"
         goes_on = agreed(last.exists())

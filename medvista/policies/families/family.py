@@ -107,6 +107,16 @@ class Family:
         """The image encoder, projector included where the model keeps them together."""
         return body.get_submodule(self.tower)
 
+    def features(self, body: Any, images: Mapping[str, Tensor]) -> Tensor:
+        """``[tokens, width]``: what the model puts in place of the placeholders of these images, in their order.
+
+        Args:
+            body: of the model, below its head.
+            images: collated.
+        """
+        found = body.get_image_features(**images).pooler_output
+        return found if isinstance(found, Tensor) else torch.cat(list(found))
+
     def positions(self, body: nn.Module, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor]) -> Tensor:
         """Position of each token, counted from 0 in every row; the last two dimensions are ``[B, T]``.
 
