@@ -72,6 +72,11 @@ class PolicyModule(lightning.LightningModule):
         """
         raise NotImplementedError
 
+    def configure_model(self) -> None:
+        """Shards the policy where the strategy has said over which processes."""
+        if self.device_mesh is not None:
+            self.policy = shard(self.policy, self.device_mesh["data_parallel"])
+
     def on_fit_start(self) -> None:
         """See `training_modes`."""
         training_modes(self.policy, checkpointing=self.gradient_checkpointing)
@@ -110,11 +115,6 @@ class PolicyModule(lightning.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Episodes are scored by `BenchmarkValidation`."""
-
-    def configure_model(self) -> None:
-        """Shards the policy where the strategy has said over which processes."""
-        if self.device_mesh is not None:
-            self.policy = shard(self.policy, self.device_mesh["data_parallel"])
 
     def configure_optimizers(self) -> Any:
         """See `OptimiserConfig`."""

@@ -41,7 +41,7 @@ def fit(
     ) -> tuple[list[float], ReferenceKL]:
         module = GRPOModule(
             copy.deepcopy(policy),
-            GRPOConfig(kl_coefficient=0.01),
+            GRPOConfig(),
             OptimiserConfig(learning_rate=3e-3, warmup_steps=0),
             total_steps=4,
             temperature=temperature,

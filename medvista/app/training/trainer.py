@@ -14,13 +14,15 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from medvista.app.config.schema import ExperimentConfig, TrainerConfig
 from medvista.app.processes import world_shape
 from medvista.app.progress import Progress
+from medvista.app.training.checkpoint_io import CheckedCheckpointIO
+from medvista.app.training.checkpoints import newest_checkpoint
 from medvista.app.training.progress import shown_training
 from medvista.app.training.strategies import make_strategy
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
 from medvista.modules.policy_module import PolicyModule
 from medvista.policies.sharding import whole
-from medvista.ranks import agreed
+from medvista.ranks import agreed, leads
 
 
 def make_trainer(
@@ -38,6 +40,7 @@ def make_trainer(
     return lightning.Trainer(
         **_chosen(config),
         callbacks=list(callbacks),
+        plugins=[CheckedCheckpointIO()],
         logger=[
             TensorBoardLogger(run / "tensorboard", name=folder.name, version=""),
             CSVLogger(folder, name="", version="logs"),
@@ -77,12 +80,10 @@ def fit_stage(
             val_check_interval=config.trainer.validate_every,
             check_val_every_n_epoch=None,
         )
-        last = folder / "last.ckpt"
-        goes_on = agreed(last.exists())
-        if not goes_on:
+        last = agreed(newest_checkpoint(folder) if leads() else None)
+        if last is None:
             trainer.validate(module, datamodule=data, verbose=False)
-        # Our own checkpoint holds optimiser and callback states, which are more than tensors.
-        fit(trainer, module, datamodule=data, ckpt_path=last if goes_on else None, weights_only=False)
+        fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)
         if trainer.global_step % config.trainer.validate_every:
             trainer.validate(module, datamodule=data, verbose=False)
         module.policy = whole(module.policy)
