@@ -41,6 +41,7 @@ _NO_INFLUENCE = (
     "experiment",
     "output_dir",
     "overrides",
+    "policy.cache_tokens",
     "policy.endpoint",
     "policy.path",  # the model's identity is compared instead
     "policy.untrained",

@@ -131,6 +131,11 @@ class VLMPolicy(nn.Module):
             return positions
         return (attention_mask.cumsum(-1) - 1).clamp_min(0)
 
+    def text_positions(self, next_position: Tensor) -> Tensor:
+        """Positions in the form of `position_ids`, of one token of text per row, from its number ``[B]``."""
+        positions = next_position[:, None]
+        return positions.expand(3, -1, -1) if hasattr(self.model.model, "get_rope_index") else positions
+
     def logits(
         self, input_ids: Tensor, attention_mask: Tensor, images: Mapping[str, Tensor], *, last: int = 0, **kwargs: Any
     ) -> Tensor:
@@ -217,6 +222,12 @@ def collate_images(images: Sequence[Mapping[str, Tensor]], device: torch.device 
     if not images:
         return {}
     return {name: torch.cat([image[name] for image in images]).to(device) for name in images[0]}
+
+
+def image_shapes(images: Sequence[Mapping[str, Tensor]], device: torch.device | None = None) -> dict[str, Tensor]:
+    """What positions depend on of several processed images: all but their pixels."""
+    shapes = [{name: tensor for name, tensor in image.items() if name != "pixel_values"} for image in images]
+    return collate_images(shapes, device)
 
 
 def _visual_ids(config: Any) -> list[int]:
