@@ -20,8 +20,8 @@ from medvista.types import VQASample
 
 Settings = Mapping[str, Any]  # dotted key -> plain value
 
-# What no stage and no episode depends on: names and places, what is reported, and how fast it goes. Another processor
-# or number of threads changes last digits only.
+# What no stage and no episode depends on: names and places, what is reported, how fast it goes and in what memory.
+# Another processor, number of threads or size of parts changes last digits only.
 _NO_INFLUENCE = (
     "arms",
     "benchmarks",
@@ -43,6 +43,7 @@ _NO_INFLUENCE = (
     "overrides",
     "policy.cache_tokens",
     "policy.endpoint",
+    "policy.language_model",  # the model's identity is compared instead
     "policy.path",  # the model's identity is compared instead
     "policy.untrained",
     "pretrain.rebuild",
@@ -51,7 +52,13 @@ _NO_INFLUENCE = (
     "task",
     "trainer.accelerator",
     "trainer.checkpoint_every",
+    "trainer.devices",  # numbers are the same on any number of processes, see docs/processes.md
+    "trainer.gradient_checkpointing",
+    "trainer.micro_batch_tokens",
+    "trainer.num_nodes",
+    "trainer.strategy",
     "trainer.threads",
+    "trainer.timeout_minutes",
 )
 _OF_SOME_STAGES = ("direct", "sft", "rl", "rejection")  # sections; of all others every stage depends
 _SECTIONS: Mapping[str, Sequence[str]] = {

@@ -20,6 +20,7 @@ import numpy as np
 from PIL import Image
 
 from medvista.data.atomic import replacing
+from medvista.data.confined import confined
 from medvista.data.json_fields import FieldError, Fields, plain
 from medvista.data.trajectory_json import trajectory_from_json, trajectory_to_json
 from medvista.errors import UserError
@@ -33,6 +34,8 @@ _NUMBERS = rb"\[[^\]]*\]"
 _STREAM = re.compile(
     rb',\s*"stream":\s*\{"token_ids":\s*%b,\s*"loss_mask":\s*%b,\s*"log_probs":\s*%b\}\}(?=\s*$)' % ((_NUMBERS,) * 3)
 )
+_BY_CONTENT = re.compile(r"(\.\./)*([^/\\]+/)*[0-9a-f]{24}\.png")  # what `_ImageStore` writes
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # as Pillow has it of damaged files
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # behind it, width and height in four bytes each
 
 
@@ -128,7 +131,7 @@ def read_trajectories_with_files(path: Path) -> Iterator[tuple[Trajectory, dict[
         stored = [values["observation"], *(turn.get("observation") for turn in values["turns"])]
         pairs = zip(observations, stored, strict=True)
         views = [pair for shown, kept in pairs if shown for pair in zip(shown.images, kept["images"], strict=True)]
-        yield trajectory, {view: path.parent / kept["path"] for view, kept in views}
+        yield trajectory, {view: _image_file(path.parent, kept["path"]) for view, kept in views}
 
 
 def _episodes(
@@ -137,7 +140,7 @@ def _episodes(
     """Every episode and the values it was read from; with `viewing`, without tokens and a last line cut off."""
     if not path.is_file():
         raise UserError(f"trajectory file {path} does not exist: check the path, or write it first")
-    load_pixels = lru_cache(maxsize=_CACHED_IMAGES)(lambda name: load(path.parent / name))
+    load_pixels = lru_cache(maxsize=_CACHED_IMAGES)(lambda name: load(_image_file(path.parent, name)))
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -188,8 +191,25 @@ class _ImageStore:
     def _write(self, path: Path, pixels: np.ndarray) -> None:
         if path.exists():
             return
-        with replacing(path) as file:
+        with replacing(path, sync=False) as file:  # named by its content: torn by a loss of power, it is known
             Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
+
+
+def _image_file(folder: Path, name: str) -> Path:
+    """Where a line of a file in `folder` says that a view is.
+
+    Files may share an images folder that lies elsewhere. There only pictures that are named by their content are taken,
+    which a stranger who wrote the line could not have known.
+
+    Raises:
+        FieldError: it would be read from elsewhere, is missing, or is no file that can be read to an end.
+    """
+    path = folder / name
+    if not _BY_CONTENT.fullmatch(name) or path.is_symlink():
+        path = confined(folder, name)
+    if not path.is_file():  # a pipe would be waited for, a device never ends
+        raise FieldError(f"image {path} does not exist")
+    return path
 
 
 def _read_pixels(path: Path) -> np.ndarray:
@@ -217,9 +237,8 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
             yield image
-    except OSError as error:  # missing, or PIL's UnidentifiedImageError
-        reason = "does not exist" if not path.exists() else "is not a readable image"
-        raise FieldError(f"image {path} {reason}") from error
+    except _UNREADABLE as error:
+        raise FieldError(f"image {path} is not a readable image") from error
 
 
 # --------------------------------------------------------------------------------------------------------------- files

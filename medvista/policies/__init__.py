@@ -1,5 +1,6 @@
 """Policies: the VLM, how it is prompted, and the engines that generate its turns."""
 
+from medvista.policies.assembled import assemble
 from medvista.policies.chat import ChatRenderer
 from medvista.policies.engines import (
     EndpointEngine,
@@ -24,6 +25,7 @@ __all__ = [
     "ScriptedPolicy",
     "TransformersEngine",
     "VLMPolicy",
+    "assemble",
     "build_nano",
     "text_completion",
 ]

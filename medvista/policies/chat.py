@@ -10,6 +10,7 @@ from typing import Any
 from medvista.errors import UserError
 from medvista.outside_text import break_signs
 from medvista.parsing import TAGS
+from medvista.policies.families import Image
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.types import Observation, TokenSegment
 
@@ -37,7 +38,7 @@ class ChatRenderer:
         self.policy = policy
         self.tools = tools
         self._tokenizer = policy.tokenizer
-        self._image_token: str = policy.tokenizer.convert_ids_to_tokens(policy.image_token_id)
+        self._start = _start_ids(policy.tokenizer)
         # Some vocabularies add runs of white space: they command nothing, and a space put into them makes another run.
         added = {token for token in policy.tokenizer.get_added_vocab() if len(token) > 1 and not token.isspace()}
         signs = sorted(added | set(TAGS), key=len, reverse=True)
@@ -63,24 +64,30 @@ class ChatRenderer:
         return self._segments(observations, forms)
 
     def _segments(self, observations: Sequence[Observation], forms: Sequence[str]) -> list[TokenSegment]:
-        images = self.policy.pictures([image.pixels for observation in observations for image in observation.images])
+        images = self.policy.family.see([image.pixels for observation in observations for image in observation.images])
         texts, parts = [], []
         for observation, form in zip(observations, forms, strict=True):
             own = [images.pop(0) for _ in observation.images]
             text = self._template(form, len(own)).replace(_TEXT, self._harmless(observation.text))
-            texts.append(self._expand(text, [self.policy.count_visual_tokens(image) for image in own]))
+            texts.append(self._expand(text, own))
             parts.append(tuple(own))
         ids = self._tokenizer(texts, add_special_tokens=False)["input_ids"] if texts else []
+        ids = [self._begun(row) if form == "prompt" else row for row, form in zip(ids, forms, strict=True)]
         return [TokenSegment(token_ids=tuple(i), images=own) for i, own in zip(ids, parts, strict=True)]
 
-    def _expand(self, text: str, counts: Sequence[int]) -> str:
-        """Repeats each image placeholder once per visual token."""
-        if not counts:
+    def _begun(self, ids: list[int]) -> list[int]:
+        """A prompt behind the token that begins a text, where the chat template leaves that to the tokenizer."""
+        return ids if ids[: len(self._start)] == self._start else [*self._start, *ids]
+
+    def _expand(self, text: str, images: Sequence[Image]) -> str:
+        """Puts each image's placeholders where the template marked its place."""
+        if not images:
             return text
-        pieces = text.split(self._image_token)
-        if len(pieces) != len(counts) + 1:
-            raise ValueError(f"the chat template placed {len(pieces) - 1} images, the observation has {len(counts)}")
-        return pieces[0] + "".join(self._image_token * n + rest for n, rest in zip(counts, pieces[1:], strict=True))
+        pieces = text.split(self.policy.family.mark)
+        if len(pieces) != len(images) + 1:
+            raise ValueError(f"the chat template placed {len(pieces) - 1} images, the observation has {len(images)}")
+        shown = [self.policy.family.placeholders(image) for image in images]
+        return pieces[0] + "".join(image + rest for image, rest in zip(shown, pieces[1:], strict=True))
 
     def _harmless(self, text: str) -> str:
         """Breaks every added token of the vocabulary and every tag of the grammar that occurs in the text."""
@@ -91,9 +98,7 @@ class ChatRenderer:
         content: list[dict[str, Any]] = [{"type": "image"}] * n_images
         content = [*content, {"type": "text", "text": _TEXT}]
         if form == "prompt":
-            if self.tools:
-                content[-1] = {"type": "text", "text": f"{_TEXT}\n{self.tools}"}
-            return self._apply([{"role": "user", "content": content}])
+            return self._apply(self.policy.family.first_messages(content, self.tools))
         opening = [
             {"role": "user", "content": [{"type": "text", "text": "?"}]},
             {"role": "assistant", "content": [{"type": "text", "text": _REPLY}]},
@@ -112,3 +117,9 @@ class ChatRenderer:
 
     def _apply(self, messages: list[dict[str, Any]]) -> str:
         return self._tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
+
+
+def _start_ids(tokenizer: Any) -> list[int]:
+    """The token that the tokenizer puts before every text, if it does so."""
+    ids = tokenizer("")["input_ids"]
+    return [tokenizer.bos_token_id] if ids and ids[0] == tokenizer.bos_token_id else []

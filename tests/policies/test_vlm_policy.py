@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -176,6 +177,15 @@ def test_entropy_is_that_of_the_distribution_the_token_was_drawn_from(
         logits = schooled.logits(batch.token_ids, batch.attention_mask, images)[0, column - 1]
     p = (logits[schooled.allowed_ids] / 0.7).softmax(0)
     torch.testing.assert_close(entropy[0, column], -(p * p.log()).sum(), atol=1e-4, rtol=0)
+
+
+def test_a_model_of_a_type_that_no_family_knows_is_refused_with_those_that_are(nano: VLMPolicy) -> None:
+    model = copy.copy(nano.model)
+    model.config = copy.copy(nano.model.config)
+    model.config.model_type = "paligemma"
+    with pytest.raises(UserError, match=r"type 'paligemma' cannot be used here: .+; known types are .*qwen2_vl") as e:
+        VLMPolicy(model=model, tokenizer=nano.tokenizer, image_processor=nano.image_processor)
+    assert "\n" not in str(e.value)
 
 
 def _empty(folder: Path) -> None:

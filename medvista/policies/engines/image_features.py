@@ -13,9 +13,9 @@ import torch
 from torch import Tensor
 from transformers.modeling_outputs import BaseModelOutputWithPooling
 
-from medvista.policies.vlm_policy import VLMPolicy, collate_images
+from medvista.policies.families import Image
+from medvista.policies.vlm_policy import VLMPolicy
 
-Image = Mapping[str, Tensor]  # the processor's tensors of one image
 _KEPT = 2**26  # numbers that the features kept may take: 256 MiB in float32
 
 
@@ -43,7 +43,8 @@ class ImageFeatures:
         self.encoded = 0  # images that went through the vision tower so far
         self.shown = 0  # images that the model was shown so far
         self._features: OrderedDict[bytes, tuple[Tensor, list[Tensor]]] = OrderedDict()
-        self._takes_features = "mm_encoder_outputs" in inspect.signature(policy.model.forward).parameters
+        self._stacked = False  # whether the features of several images are one tensor
+        self._takes_features = "mm_encoder_outputs" in inspect.signature(policy.base_model.forward).parameters
 
     def inputs(self, images: Sequence[Image]) -> dict[str, Any]:
         """What the model is handed for images, in the order of their placeholders; empty for none."""
@@ -54,10 +55,10 @@ class ImageFeatures:
         new = {name: image for name, image in zip(names, images, strict=True) if name not in self._features}
         if not self._takes_features or (new and not self._encode(new)):
             self.encoded += len(images)
-            return collate_images(images, self.policy.device)
+            return self.policy.family.collate(images, self.policy.device)
         found = [self._features[name] for name in names]
         self._forget_oldest(names)
-        return {"mm_encoder_outputs": {"image": _joined(found)}}
+        return {"mm_encoder_outputs": {"image": _joined(found, self._stacked)}}
 
     def clear(self) -> None:
         """Forgets all features: the weights have changed."""
@@ -65,9 +66,10 @@ class ImageFeatures:
 
     def _encode(self, images: Mapping[bytes, Image]) -> bool:
         """Computes and keeps the features of images; False where the model does not give them image by image."""
-        tensors = collate_images(list(images.values()), self.policy.device)
-        outputs = self.policy.model.get_image_features(**tensors, return_dict=True)
+        tensors = self.policy.family.collate(list(images.values()), self.policy.device)
+        outputs = self.policy.base_model.get_image_features(**tensors, return_dict=True)
         self._takes_features = len(outputs.pooler_output) == len(images)
+        self._stacked = isinstance(outputs.pooler_output, Tensor)
         if self._takes_features:
             self.encoded += len(images)
             self._features |= {name: _of_one(outputs, index) for index, name in enumerate(images)}
@@ -80,6 +82,12 @@ class ImageFeatures:
             self._features.popitem(last=False)
 
 
+def shapes(images: Sequence[Image], device: torch.device) -> dict[str, Tensor]:
+    """What positions may depend on of images: all but their pixels."""
+    names = [name for name in images[0] if name != "pixel_values"] if images else []
+    return {name: torch.cat([image[name] for image in images]).to(device) for name in names}
+
+
 def _of_one(outputs: Any, index: int) -> tuple[Tensor, list[Tensor]]:
     """The features of one of several images: those of its placeholders, and those added in later layers."""
     return outputs.pooler_output[index], [layer[index] for layer in getattr(outputs, "deepstack_features", None) or ()]
@@ -90,11 +98,12 @@ def _size(features: tuple[Tensor, list[Tensor]]) -> int:
     return pooled.numel() + sum(layer.numel() for layer in deep)
 
 
-def _joined(features: Sequence[tuple[Tensor, list[Tensor]]]) -> _Features:
+def _joined(features: Sequence[tuple[Tensor, list[Tensor]]], stacked: bool) -> _Features:
     """What the vision tower would have given for all of these images at once."""
     pooled, deep = zip(*features, strict=True)
     layers = [list(images) for images in zip(*deep, strict=True)]
-    return _Features(pooler_output=list(pooled), deepstack_features=layers)  # type: ignore[arg-type] - as models do
+    joined: Any = torch.stack(pooled) if stacked else list(pooled)
+    return _Features(pooler_output=joined, deepstack_features=layers)
 
 
 def _name(image: Image) -> bytes:

@@ -8,21 +8,25 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache
 
 from medvista.policies.engines.base import GenerationRequest
-from medvista.policies.engines.image_features import ImageFeatures
-from medvista.policies.vlm_policy import VLMPolicy, image_shapes
+from medvista.policies.engines.image_features import ImageFeatures, shapes
+from medvista.policies.vlm_policy import VLMPolicy
 
 
 @dataclass(slots=True, eq=False)
 class _Own:
     """What is kept of one episode."""
 
-    cache: Any  # as the model's configuration asks for it
-    length: int = 0  # tokens of its stream in the cache
+    cache: Any  # as its family makes it
+    ids: Tensor  # [1, L], the tokens in the cache
     images: int = 0  # pictures of its stream in the cache
     next_position: int = 0
+
+    @property
+    def length(self) -> int:
+        """Tokens of its stream in the cache."""
+        return self.ids.shape[1]
 
 
 class OwnRows:
@@ -54,11 +58,12 @@ class OwnRows:
             stream, episode = request.trajectory.stream, request.episode
             if episode in self._kept and self._kept[episode].length >= len(stream):
                 self.drop([episode])
-            own = self._kept.setdefault(episode, _Own(DynamicCache(config=self.policy.model.config.get_text_config())))
+            empty = torch.zeros(1, 0, dtype=torch.long, device=self.policy.device)
+            own = self._kept.setdefault(episode, _Own(self.policy.family.new_cache(), empty))
             ids = torch.tensor([stream.token_ids[own.length :]], device=self.policy.device)
             images = stream.images[own.images :]
-            shapes = image_shapes(images, self.policy.device)
-            positions = self.policy.position_ids(ids, torch.ones_like(ids), shapes) + own.next_position
+            shown = shapes(images, self.policy.device)
+            positions = self.policy.position_ids(ids, torch.ones_like(ids), shown) + own.next_position
             own.images, own.next_position = len(stream.images), int(positions.max()) + 1
             logits.append(self._forward(own, ids, positions, self.features.inputs(images)))
             self.running.append(episode)
@@ -69,7 +74,7 @@ class OwnRows:
         logits = []
         for episode, token in zip(self.running, tokens, strict=True):
             own = self._kept[episode]
-            positions = self.policy.text_positions(torch.tensor([own.next_position], device=self.policy.device))
+            positions = self.policy.family.text_positions(torch.tensor([own.next_position], device=self.policy.device))
             own.next_position += 1
             logits.append(self._forward(own, token[None, None], positions, {}))
         return torch.cat(logits)
@@ -84,9 +89,13 @@ class OwnRows:
             self._kept.pop(episode, None)
 
     def _forward(self, own: _Own, ids: Tensor, positions: Tensor, images: dict[str, Any]) -> Tensor:
-        own.length += ids.shape[1]
+        own.ids = torch.cat([own.ids, ids], dim=1)
         self.fed += ids.shape[1]
-        mask = torch.ones(1, own.length, dtype=torch.long, device=ids.device)
+        length = own.ids.shape[1]
+        columns = torch.arange(length, device=ids.device)
+        new = columns[length - ids.shape[1] :]
+        causal = (columns <= new[:, None])[None, None]
+        visible = self.policy.family.visible(causal, new[None], own.ids, torch.ones_like(own.ids))
         return self.policy.logits(
-            ids, mask, images, last=1, position_ids=positions, past_key_values=own.cache, use_cache=True
+            ids, visible, images, last=1, position_ids=positions, past_key_values=own.cache, use_cache=True
         )[:, -1]

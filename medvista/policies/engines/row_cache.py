@@ -13,12 +13,12 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from transformers import Cache, DynamicCache
-from transformers.cache_utils import CacheLayerMixin, DynamicLayer
+from transformers.cache_utils import CacheLayerMixin, DynamicLayer, DynamicSlidingWindowLayer
 
 _FIRST_ROWS, _FIRST_COLUMNS = 16, 256  # of the buffers, before they grow
 
@@ -31,6 +31,15 @@ class CachedRow:
     length: int = 0  # tokens of its stream in the cache
     images: int = 0  # pictures of its stream in the cache
     next_position: int = 0  # of the token behind them
+
+
+class Fed(NamedTuple):
+    """What the tokens of a forward pass may see; the arguments of `Family.visible`."""
+
+    causal: Tensor  # [B, 1, n, L] True on the tokens up to each; padding sees its row's first
+    columns: Tensor  # [B, n], where each stands in its row; 0 for padding
+    ids: Tensor  # [B, L], the tokens of the rows, those that are fed included
+    real: Tensor  # [B, L], 1 where a row has a token
 
 
 @dataclass(slots=True, eq=False)
@@ -105,7 +114,7 @@ class RowCache:
     """The rows of all episodes of a rollout; the first `running` of them decode.
 
     Args:
-        config: of the language model.
+        config: of the model.
         device: where the buffers are.
     """
 
@@ -114,14 +123,16 @@ class RowCache:
         self.rows: list[CachedRow] = []
         self.running = 0
         self._place = _Place()
-        self._layers = [_BufferLayer(self._place) for _ in DynamicCache(config=config).layers]
+        self._ids = torch.zeros(0, 0, dtype=torch.long, device=device)  # [rows, columns]
+        self._layers = [_BufferLayer(self._place) for _ in DynamicCache(config=config.get_text_config()).layers]
         self.states = Cache(layers=list(self._layers))  # what the model is handed
 
     @staticmethod
     def holds(config: Any) -> bool:
         """Whether all that a model keeps of a row are the keys and values of its tokens."""
-        layers = DynamicCache(config=config).layers
-        return bool(layers) and all(type(layer) is DynamicLayer for layer in layers)
+        layers = DynamicCache(config=config.get_text_config()).layers
+        # A window is the attention mask's business: the rows keep what is behind it, too.
+        return bool(layers) and all(type(layer) in (DynamicLayer, DynamicSlidingWindowLayer) for layer in layers)
 
     @property
     def decoding(self) -> list[CachedRow]:
@@ -182,33 +193,42 @@ class RowCache:
         if width:
             places = (torch.tensor(list(rows), device=self.device) for rows in (into, of))
             to, source = places
+            self._ids[to, :width] = self._ids[source, :width]
             for layer in self._layers:
                 layer.copy_rows(to, source, width)
 
     # ----------------------------------------------------------------------------------------------------- forward pass
 
-    def feed(self, rows: slice, counts: Sequence[int]) -> Tensor:
-        """Says where the next forward pass reads and writes; its attention mask ``[B, 1, n, L]``.
+    def feed(self, rows: slice, ids: Tensor, counts: Sequence[int]) -> Fed:
+        """Says where the next forward pass reads and writes, and what its tokens may see.
 
         Args:
             rows: that are fed.
-            counts: how many tokens of each; fewer than the most are padded on the left.
+            ids: ``[B, n]``, their new tokens, padded on the left.
+            counts: how many there are of each row.
         """
-        fed = self.rows[rows]
-        new, width = max(counts), max(row.length + count for row, count in zip(fed, counts, strict=True))
+        fed, new = self.rows[rows], ids.shape[1]
+        width = max(row.length + count for row, count in zip(fed, counts, strict=True))
         self._make_room(len(self.rows), width)
-        behind = torch.tensor([row.length + count - new for row, count in zip(fed, counts, strict=True)])
-        padding = torch.tensor([new - count for count in counts])
+        before = torch.tensor([[row.length, new - count] for row, count in zip(fed, counts, strict=True)])
         column = torch.arange(new)
-        real = column >= padding[:, None]
-        at = behind[:, None] + column
-        spare = self._place.capacity[1] - 1
+        real = column >= before[:, 1:]
+        at = before[:, :1] - before[:, 1:] + column
         self._place.rows, self._place.width = rows, width
-        self._place.columns = torch.where(real, at, spare).to(self.device)
-        sees = torch.where(real, at, 0).to(self.device)
+        self._place.columns = torch.where(real, at, self._place.capacity[1] - 1).to(self.device)
         for row, count in zip(fed, counts, strict=True):
             row.length += count
-        return (torch.arange(width, device=self.device) <= sees[:, :, None])[:, None]
+        written = self._ids[rows]
+        written.scatter_(1, self._place.columns, ids)
+        columns = torch.where(real, at, 0).to(self.device)
+        everywhere = torch.arange(width, device=self.device)
+        lengths = torch.tensor([[row.length] for row in fed], device=self.device)
+        return Fed(
+            causal=(everywhere <= columns[:, :, None])[:, None],
+            columns=columns,
+            ids=written[:, :width],
+            real=(everywhere < lengths).long(),
+        )
 
     def _make_room(self, rows: int, columns: int) -> None:
         """Grows the buffers, a column to spare included; doubling keeps the copies few."""
@@ -216,6 +236,9 @@ class RowCache:
         wanted = _grown(had[0] or _FIRST_ROWS, rows), _grown(had[1] or _FIRST_COLUMNS, columns + 1)
         if wanted != had:
             self._place.capacity = wanted
+            grown = self._ids.new_zeros(*wanted)
+            grown[: had[0], : had[1]] = self._ids
+            self._ids = grown
             for layer in self._layers:
                 layer.grow()
 

@@ -10,9 +10,9 @@ import torch
 from torch import Tensor
 
 from medvista.policies.engines.base import GenerationRequest
-from medvista.policies.engines.image_features import ImageFeatures
+from medvista.policies.engines.image_features import ImageFeatures, shapes
 from medvista.policies.engines.row_cache import CachedRow, RowCache
-from medvista.policies.vlm_policy import VLMPolicy, image_shapes
+from medvista.policies.vlm_policy import VLMPolicy
 from medvista.types import TokenStream
 
 
@@ -36,7 +36,7 @@ class SharedRows:
     def __init__(self, policy: VLMPolicy, features: ImageFeatures) -> None:
         self.policy = policy
         self.features = features
-        self.cache = RowCache(policy.model.config.get_text_config(), policy.device)
+        self.cache = RowCache(policy.base_model.config, policy.device)
         self.fed = 0  # tokens that went through the model so far, padding not counted
         self._prompts: dict[Any, _Prompt] = {}
         self._readers: dict[int, Any] = {}  # episode -> the prompt that its row begins with
@@ -76,10 +76,10 @@ class SharedRows:
     def decode(self, tokens: Tensor) -> Tensor:
         """Feeds one token ``[B]`` to each episode that decodes; next-token logits ``[B, V]``."""
         rows = self.cache.decoding
-        positions = self.policy.text_positions(
+        positions = self.policy.family.text_positions(
             torch.tensor([row.next_position for row in rows], device=self.policy.device)
         )
-        visible = self.cache.feed(slice(0, len(rows)), [1] * len(rows))
+        visible = self.policy.family.visible(*self.cache.feed(slice(0, len(rows)), tokens[:, None], [1] * len(rows)))
         for row in rows:
             row.next_position += 1
         self.fed += len(rows)
@@ -136,9 +136,9 @@ class SharedRows:
         ids, mask = ids.to(self.policy.device), mask.to(self.policy.device)
         images = [image for stream, row in zip(own, rows, strict=True) for image in stream.images[row.images :]]
         before = torch.tensor([[row.next_position] for row in rows], device=self.policy.device)
-        positions = self.policy.position_ids(ids, mask, image_shapes(images, self.policy.device)) + before
+        positions = self.policy.position_ids(ids, mask, shapes(images, self.policy.device)) + before
         counts = mask.sum(dim=1).tolist()
-        visible = self.cache.feed(place, counts)
+        visible = self.policy.family.visible(*self.cache.feed(place, ids, counts))
         logits = self._forward(ids, visible, positions, self.features.inputs(images))
         ends = positions.masked_fill(mask == 0, 0).amax(dim=-1)
         ends = ends.amax(dim=0) if ends.dim() == 2 else ends
@@ -147,7 +147,7 @@ class SharedRows:
         self.fed += sum(counts)
         return logits
 
-    def _forward(self, ids: Tensor, visible: Tensor, positions: Tensor, images: dict[str, Any]) -> Tensor:
+    def _forward(self, ids: Tensor, visible: Any, positions: Tensor, images: dict[str, Any]) -> Tensor:
         return self.policy.logits(
             ids, visible, images, last=1, position_ids=positions, past_key_values=self.cache.states, use_cache=True
         )[:, -1]

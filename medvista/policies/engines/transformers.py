@@ -14,7 +14,6 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from medvista.errors import UserError
 from medvista.functional.log_probs import restricted_log_softmax
 from medvista.policies.engines.base import Engine, GenerationRequest, SamplingParams
 from medvista.policies.engines.image_features import ImageFeatures
@@ -52,12 +51,7 @@ class TransformersEngine(Engine):
     """
 
     def __init__(self, policy: VLMPolicy, *, cache_tokens: int | None = None) -> None:
-        attention = policy.model.config.get_text_config()._attn_implementation
-        if attention != "sdpa":  # eager would add the boolean mask to its scores, flash wants rows without gaps
-            raise UserError(
-                f"rollouts in this process need attention of kind 'sdpa', the model was loaded with '{attention}'; "
-                "load it with attn_implementation='sdpa'."
-            )
+        policy.family.check_attention(policy.base_model.config.get_text_config()._attn_implementation)
         self.policy = policy
         self.cache_tokens = cache_tokens
         self.features = ImageFeatures(policy)
@@ -110,8 +104,8 @@ class TransformersEngine(Engine):
         self.release()
 
     def _new_rows(self) -> SharedRows | OwnRows:
-        shared = RowCache.holds(self.policy.model.config.get_text_config())
-        return (SharedRows if shared else OwnRows)(self.policy, self.features)
+        alone = self.policy.family.one_row_per_cache or not RowCache.holds(self.policy.base_model.config)
+        return (OwnRows if alone else SharedRows)(self.policy, self.features)
 
     # ------------------------------------------------------------------------------------------------------- who joins
 

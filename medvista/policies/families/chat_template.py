@@ -13,7 +13,7 @@ from transformers.utils.hub import cached_file
 _PLACES = ("chat_template.jinja", "chat_template.json", "processor_config.json", "preprocessor_config.json")
 
 
-def find_chat_template(path: str | Path, tokenizer: Any, config: Any) -> str | None:
+def find_chat_template(path: str | Path, tokenizer: Any, mark: str) -> str | None:
     """The first template that places an image: the tokenizer's own, else that of a processor's files.
 
     Many checkpoints keep the template of pictures with the processor (``chat_template.json``) and give the tokenizer
@@ -22,15 +22,13 @@ def find_chat_template(path: str | Path, tokenizer: Any, config: Any) -> str | N
     Args:
         path: hub id or folder of the model.
         tokenizer: loaded from there.
-        config: of the model, which names the placeholder of an image.
+        mark: what the model's family writes where a picture goes.
 
     Returns:
         the template; one that places no image where there is no better; None where there is none at all.
     """
-    image_id = getattr(config, "image_token_id", None) or getattr(config, "image_token_index", None)
-    image_token = "" if image_id is None else tokenizer.convert_ids_to_tokens(image_id)
     found = [template for template in (_default(tokenizer.chat_template), *_of_processor(path)) if template]
-    return next((one for one in found if _places_an_image(one, tokenizer, image_token)), found[0] if found else None)
+    return next((one for one in found if _places_an_image(one, tokenizer, mark)), found[0] if found else None)
 
 
 def _of_processor(path: str | Path) -> Iterator[str | None]:
@@ -55,9 +53,9 @@ def _default(template: Any) -> str | None:
     return template.get("default") if isinstance(template, dict) else template
 
 
-def _places_an_image(template: str, tokenizer: Any, image_token: str) -> bool:
+def _places_an_image(template: str, tokenizer: Any, mark: str) -> bool:
     asked = [{"role": "user", "content": [{"type": "image"}, {"type": "text", "text": "?"}]}]
     try:
-        return image_token in tokenizer.apply_chat_template(asked, tokenize=False, chat_template=template)
+        return mark in tokenizer.apply_chat_template(asked, tokenize=False, chat_template=template)
     except (TemplateError, TypeError, ValueError):
         return False

@@ -13,7 +13,6 @@ from medvista.data.phantom_vqa import phantom_samples
 from medvista.envs import MedicalVQAEnv
 from medvista.policies import ChatRenderer, SamplingParams, TransformersEngine, VLMPolicy
 from medvista.policies.engines.own_rows import OwnRows
-from medvista.policies.vlm_policy import collate_images
 from medvista.rollout import RolloutCollector
 from medvista.types import Observation, TokenStream, Trajectory, VQASample
 
@@ -53,7 +52,7 @@ def plain(policy: VLMPolicy, stream: TokenStream, begin: int, tokens: int) -> li
     ids = torch.tensor([stream.token_ids[:begin]])
     placeholders = ids == policy.image_token_id
     per_image = policy.count_visual_tokens(stream.images[0])
-    shown = collate_images(stream.images[: int(placeholders.sum()) // per_image])
+    shown = policy.family.collate(stream.images[: int(placeholders.sum()) // per_image])
     made = policy.model.generate(
         input_ids=ids,
         attention_mask=torch.ones_like(ids),

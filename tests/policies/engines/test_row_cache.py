@@ -7,7 +7,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from transformers import Gemma3TextConfig, PretrainedConfig, Qwen3VLTextConfig
+from transformers import Gemma3TextConfig, PretrainedConfig, Qwen3NextConfig, Qwen3VLTextConfig
 
 from medvista.policies.engines.row_cache import RowCache
 
@@ -16,11 +16,15 @@ CONFIG = Qwen3VLTextConfig(num_hidden_layers=2, hidden_size=8, num_attention_hea
 
 def write(cache: RowCache, rows: slice, news: list[list[float]]) -> tuple[Tensor, list[Tensor]]:
     """Feeds keys with these values, padded on the left; the mask, and the keys that each layer hands out."""
-    mask = cache.feed(rows, [len(values) for values in news])
     width = max(map(len, news))
+    ids = torch.tensor([[-1] * (width - len(values)) + [int(value) for value in values] for values in news])
+    fed = cache.feed(rows, ids, [len(values) for values in news])
     padded = torch.tensor([[torch.nan] * (width - len(values)) + values for values in news], dtype=torch.float32)
     states = padded[:, None, :, None].expand(-1, 1, -1, 2)
-    return mask, [cache.states.update(states, -states, layer)[0][:, 0, :, 0] for layer in range(2)]
+    keys = [cache.states.update(states, -states, layer)[0][:, 0, :, 0] for layer in range(2)]
+    for row, visible in enumerate(fed.real.bool()):
+        assert fed.ids[row][visible].tolist() == keys[0][row][visible].long().tolist()
+    return fed.causal, keys
 
 
 def seen(mask: Tensor, keys: Tensor) -> list[list[float]]:
@@ -103,7 +107,12 @@ def test_buffers_grow_and_keep_what_they_held() -> None:
 
 
 @pytest.mark.parametrize(
-    ("config", "holds"), [(CONFIG, True), (Gemma3TextConfig(num_hidden_layers=6, sliding_window=8), False)]
+    ("config", "holds"),
+    [
+        (CONFIG, True),
+        (Gemma3TextConfig(num_hidden_layers=6, sliding_window=8), True),  # the mask says how far back layers look
+        (Qwen3NextConfig(num_hidden_layers=4), False),  # a recurrent state remembers padding
+    ],
 )
-def test_layers_that_keep_a_window_are_not_held(config: PretrainedConfig, holds: bool) -> None:
+def test_layers_with_a_state_are_not_held(config: PretrainedConfig, holds: bool) -> None:
     assert RowCache.holds(config) is holds

@@ -16,7 +16,6 @@ from torch import Tensor
 
 from medvista.errors import UserError
 from medvista.policies import ChatRenderer, GenerationRequest, SamplingParams, TransformersEngine, VLMPolicy
-from medvista.policies.vlm_policy import collate_images
 from medvista.rollout import RolloutCollector
 from medvista.types import Observation, Trajectory, VQASample
 
@@ -221,7 +220,7 @@ def go_on(request: GenerationRequest, completion: Any, renderer: ChatRenderer, w
 def _fresh_logits(policy: VLMPolicy, request: GenerationRequest) -> Tensor:
     stream = request.trajectory.stream
     ids = torch.tensor([stream.token_ids])
-    return policy.logits(ids, torch.ones_like(ids), collate_images(stream.images))[0, -1]
+    return policy.logits(ids, torch.ones_like(ids), policy.family.collate(stream.images))[0, -1]
 
 
 def test_a_released_engine_starts_afresh_with_the_new_weights(
@@ -302,7 +301,7 @@ def test_greedy_is_the_most_likely_of_the_allowed_ids(
     for episode in play(make_collector, schooled, questions[:3], temperature=0):
         ids = torch.tensor([episode.stream.token_ids])
         with torch.no_grad():
-            logits = schooled.logits(ids, torch.ones_like(ids), collate_images(episode.stream.images))[0]
+            logits = schooled.logits(ids, torch.ones_like(ids), schooled.family.collate(episode.stream.images))[0]
         best = logits.masked_fill(~schooled.allowed_ids, -torch.inf).argmax(-1)
         sampled = torch.tensor(episode.stream.loss_mask).nonzero()[:, 0]
         assert best[sampled - 1].tolist() == ids[0, sampled].tolist()
