@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -22,10 +22,12 @@ from PIL import Image
 from medvista.data.atomic import replacing
 from medvista.data.confined import confined
 from medvista.data.json_fields import FieldError, Fields, plain
+from medvista.data.line_log import LineLog
 from medvista.data.trajectory_json import trajectory_from_json, trajectory_to_json
 from medvista.errors import UserError
 from medvista.imaging import to_display
 from medvista.types import MedicalImage, Trajectory
+from medvista.whole_text import may_hold_half, whole_texts
 
 _CACHED_IMAGES = 4096
 # The token stream at the end of a line: most of its text, and of the time that parsing takes. The pattern cannot begin
@@ -61,7 +63,7 @@ def write_trajectories(
     path.parent.mkdir(parents=True, exist_ok=True)
     store = _ImageStore(images_dir or path.parent / "images", relative_to=path.parent)
     count = 0
-    with _appending(path) if append else replacing(path) as file:
+    with LineLog(path) if append else replacing(path) as file:
         for trajectory in trajectories:
             file.write(_line(trajectory, store, tokens=tokens))
             count += 1
@@ -79,14 +81,13 @@ class TrajectoryWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._store = _ImageStore(images_dir or path.parent / "images", relative_to=path.parent)
         self._tokens = tokens
-        self._appending = _appending(path)
+        self._file = LineLog(path)
 
     def __enter__(self) -> TrajectoryWriter:
-        self._file = self._appending.__enter__()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._appending.__exit__(*exception)
+        self._file.close()
 
     def write(self, trajectory: Trajectory) -> None:
         """Add one episode."""
@@ -159,8 +160,9 @@ def _episodes(
 
 def _parse(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        values = json.loads(line)
+        return whole_texts(values) if may_hold_half(line) else values
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError
         cut = "" if line.endswith(b"\n") else ", perhaps because the run that wrote it was cut off"
         raise FieldError(f"it is not valid JSON ({error}){cut}") from error
 
@@ -239,32 +241,3 @@ def _opened(path: Path) -> Iterator[Image.Image]:
             yield image
     except _UNREADABLE as error:
         raise FieldError(f"image {path} is not a readable image") from error
-
-
-# --------------------------------------------------------------------------------------------------------------- files
-
-
-@contextmanager
-def _appending(path: Path) -> Iterator[BinaryIO]:
-    """`path` opened at its end, each write passed on at once, so that a kill falls between lines."""
-    _mend_last_line(path)
-    with open(path, "ab", buffering=0) as file:
-        yield file
-
-
-def _mend_last_line(path: Path) -> None:
-    """Drop a last line that a killed run left torn; end with a newline one that is only missing that."""
-    if not path.exists():
-        return
-    with open(path, "r+b") as file:
-        content = file.read()
-        start = content.rfind(b"\n") + 1
-        last = content[start:]
-        if not last:
-            return
-        try:
-            json.loads(last)
-        except ValueError:
-            file.truncate(start)
-        else:
-            file.write(b"\n")
