@@ -1,26 +1,23 @@
-"""Group relative policy optimisation on the policy's own multi-turn rollouts."""
+"""Policy optimisation on the policy's own multi-turn rollouts, by any of the named objectives."""
 
 from __future__ import annotations
 
 import time
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor
 
-from medvista.functional.objectives import (
-    SURROGATES,
-    LossCounts,
-    aggregate,
-    broadcast_to_tokens,
-    group_advantages,
-    kl_estimate,
-)
+from medvista.functional.log_probs import WithEntropy
+from medvista.functional.objectives import LossCounts, Objective, make_objective
+from medvista.modules.coefficients import Coefficients
+from medvista.modules.experience_tensors import prepare, sampled_tokens
 from medvista.modules.policy_module import PolicyModule, Stats, means
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.ranks import totals
+from medvista.rl_settings import KLConfig
 from medvista.rollout import ExperienceBatch, minibatches, rollout_statistics
-from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig
+from medvista.settings import GRPOConfig, OptimiserConfig
 
 
 class GRPOModule(PolicyModule):
@@ -32,7 +29,8 @@ class GRPOModule(PolicyModule):
         optimiser: see `OptimiserConfig`.
         total_steps: optimiser steps of the schedule.
         temperature: of the rollouts; training log-probabilities are of the same distribution.
-        advantage_scale: see `group_advantages`.
+        objective: what is optimised; by default GRPO as `config` sets it.
+        kl: the KL's target, where its weight is adapted to one.
         micro_batch_tokens: see `PolicyModule`.
         gradient_checkpointing: see `PolicyModule`.
     """
@@ -48,7 +46,8 @@ class GRPOModule(PolicyModule):
         *,
         total_steps: int,
         temperature: float = 1.0,
-        advantage_scale: AdvantageScale = "std",
+        objective: Objective | None = None,
+        kl: KLConfig | None = None,
         micro_batch_tokens: int = 0,
         gradient_checkpointing: bool = False,
     ) -> None:
@@ -62,13 +61,16 @@ class GRPOModule(PolicyModule):
         )
         self.config = config
         self.temperature = temperature
-        self.advantage_scale: AdvantageScale = advantage_scale
+        self.objective = objective or make_objective("grpo", config)
+        self.coefficients = Coefficients(self.objective, kl or KLConfig(), config)
+        if self.objective.baseline == "values":
+            policy.add_value_head()
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> None:
         """One update: every minibatch of every inner epoch takes one optimiser step."""
         start = time.perf_counter()
         # Before minibatches tear the groups apart.
-        batch.advantages = group_advantages(batch.rewards_PG, self.advantage_scale).flatten()
+        prepare(batch, self.policy, self.objective, self.coefficients.kl, self.temperature)
         generator = torch.Generator().manual_seed(self.global_step)
         steps = [
             self.optimise(minibatch)
@@ -77,46 +79,40 @@ class GRPOModule(PolicyModule):
         ]
         # Before the first optimiser step engine and trainer have the same weights, so this gap is numerical error only.
         logged = means(steps)
+        logged |= self.coefficients.adapt(logged)
         del logged["train/engine_gap"]
         self.log("train/engine_gap", steps[0]["train/engine_gap"], sync_dist=True, reduce_fx="max", on_epoch=False)
         logged["train/seconds"] = torch.tensor(time.perf_counter() - start)
         self.log_dict(logged, batch_size=len(batch), sync_dist=True)
         self._log_rollouts(batch)
 
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the coefficients that have been adapted."""
+        checkpoint["coefficients"] = self.coefficients.state_dict()
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on with them."""
+        self.coefficients.load_state_dict(checkpoint.get("coefficients", {}))
+
     def loss(self, part: ExperienceBatch, counts: LossCounts) -> tuple[Tensor, Stats]:
-        """The surrogate, plus the KL to the reference where one was computed, and what to log of them.
+        """The objective's loss of some rows, and what to log of it.
 
         Args:
             part: rows with advantages, of whole groups or not; this process's part of the step, or a part of that.
             counts: see `PolicyModule.loss`.
         """
-        assert part.advantages is not None, "advantages are of whole groups: compute them before the update begins"
-        mask_NT = part.loss_mask
-        wanted = "gradient" if self.config.entropy_coefficient else "value"
-        log_probs_NT, entropy_NT = part.log_probs(self.policy, temperature=self.temperature, entropy=wanted)
-        surrogate = SURROGATES[self.config.surrogate]
-        loss_NT, clipped_NT = surrogate(
-            log_probs_NT,
-            part.old_log_probs,
-            broadcast_to_tokens(part.advantages, mask_NT),
-            clip_low=self.config.clip_low,
-            clip_high=self.config.clip_high,
+        wanted: WithEntropy = "gradient" if self.coefficients.entropy_matters else "value"
+        tokens = sampled_tokens(part, self.policy, temperature=self.temperature, entropy=wanted)
+        loss, stats = self.objective.loss(
+            tokens,
+            counts,
+            kl_coefficient=self.coefficients.kl,
+            entropy_coefficient=self.coefficients.entropy,
         )
-        loss = aggregate(loss_NT, mask_NT, self.config.aggregation, counts)
-        entropy = aggregate(entropy_NT, mask_NT, "token", counts)
-        gap_NT = (log_probs_NT.detach() - part.old_log_probs).abs()
-        stats = {
-            "train/surrogate": loss.detach(),
-            "train/entropy": entropy.detach(),
-            "train/clip_fraction": aggregate(clipped_NT.float(), mask_NT, "token", counts),
-            "train/engine_gap": torch.where(mask_NT, gap_NT, 0.0).max(),
-        }
-        if part.reference_log_probs is not None:
-            kl_NT = kl_estimate(log_probs_NT, part.reference_log_probs, self.config.kl_estimator)
-            kl = aggregate(kl_NT, mask_NT, self.config.aggregation, counts)
-            stats["train/kl"] = kl.detach()
-            loss = loss + self.config.kl_coefficient * kl
-        return loss - self.config.entropy_coefficient * entropy, stats
+        engine_NT = part.old_log_probs if part.engine_log_probs is None else part.engine_log_probs
+        gap_NT = (tokens.log_probs.detach() - engine_NT).abs()
+        stats["engine_gap"] = torch.where(part.loss_mask, gap_NT, 0.0).max()
+        return loss, {f"{self.logged_as}/{name}": value for name, value in stats.items()}
 
     def _log_rollouts(self, batch: ExperienceBatch) -> None:
         """What the episodes of this update showed."""

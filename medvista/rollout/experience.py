@@ -38,8 +38,8 @@ class TokenBatch:
             **more,
         )
 
-    def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, Tensor]:
-        """See `VLMPolicy.forward`: ``[N, T]`` log-probabilities and entropies."""
+    def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, ...]:
+        """See `VLMPolicy.forward`: ``[N, T]`` log-probabilities and entropies, and values if asked for."""
         return policy(self.token_ids, self.attention_mask, self.loss_mask, self.images, **options)
 
     def to(self, device: torch.device | str) -> Self:
@@ -71,12 +71,15 @@ class TokenBatch:
 class ExperienceBatch(TokenBatch):
     """What one RL update sees."""
 
-    old_log_probs: Tensor  # [N, T] under the sampling policy, as the engine computed them
+    old_log_probs: Tensor  # [N, T] under the policy before the update, as the engine computed them or the trainer did
     rewards: Tensor  # [N]
     groups: Tensor  # [N], number of the row's group in the update, over all processes; siblings share it
     trajectories: tuple[Trajectory, ...]
     reference_log_probs: Tensor | None = None  # [N, T], filled by ReferenceKL
-    advantages: Tensor | None = None  # [N], filled by the module that learns from the batch
+    advantages: Tensor | None = None  # [N, T], filled by the module that learns from the batch
+    engine_log_probs: Tensor | None = None  # [N, T], as the engine computed them where the old ones are the trainer's
+    values: Tensor | None = None  # [N, T], where the module has a value head
+    returns: Tensor | None = None  # [N, T], what these should have been
     stats: Mapping[str, float] | None = None  # of the collection: seconds, zero-variance share, ...
 
     @classmethod

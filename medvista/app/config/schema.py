@@ -6,12 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from medvista.app.config.rl_schema import RLConfig
 from medvista.schema_field import setting
 from medvista.settings import (
     EndpointConfig,
     ExpertConfig,
     GroundConfig,
-    GRPOConfig,
     MCPServerConfig,
     NanoConfig,
     OptimiserConfig,
@@ -154,40 +154,6 @@ class SFTConfig:
 
 
 @dataclass(kw_only=True)
-class RLConfig:
-    """Reinforcement learning on the policy's own rollouts."""
-
-    updates: int = setting(
-        80,
-        help="Updates; each plays prompts x group_size episodes.",
-        above=0,
-        also=("steps", "iterations", "max_steps"),
-    )
-    prompts: int = setting(24, help="Questions per update.", above=0, also=("batch_size", "train_batch_size"))
-    group_size: int = setting(
-        8, help="Sibling episodes per question.", above=0, also=("num_generations", "rollouts", "n")
-    )
-    temperature: float = setting(1.0, help="Sampling temperature of the episodes that are trained on.", above=0)
-    advantage_scale: Literal["std", "none"] = setting(
-        "std",
-        help="What an advantage is divided by: the standard deviation of its group (GRPO, arXiv 2402.03300), or "
-        "nothing (Dr. GRPO, arXiv 2503.20783).",
-        also=("scale_rewards",),
-    )
-    refill_rounds: int = setting(
-        0, help="How often groups whose rewards are all equal are played again on other questions (DAPO).", least=0
-    )
-    reward: dict[str, float] = setting(
-        {"accuracy": 1.0, "format": 0.1},
-        help="Weight of each reward term. A mapping replaces all of them; rl.reward.format=0.2 sets one. Terms: "
-        "accuracy, format, tool_success, tool_cost, and your own.",
-        also=("reward_funcs", "reward_weights"),
-    )
-    grpo: GRPOConfig = field(default_factory=GRPOConfig)
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))
-
-
-@dataclass(kw_only=True)
 class RejectionConfig:
     """Expert iteration: as many generated tokens as RL, in rounds of sampling and fine-tuning on what was right."""
 
@@ -227,7 +193,16 @@ class TrainerConfig:
     accelerator: str = setting("auto", help="cpu, gpu, ... as Lightning names them.", also=("device",))
     devices: int = setting(1, help="Devices per node.", above=0, also=("gpus", "n_gpus", "num_gpus"))
     num_nodes: int = setting(1, help="Machines.", above=0, also=("nodes", "nnodes"))
-    strategy: str = setting("auto", help="ddp, fsdp, ... as Lightning names them.")
+    strategy: Literal["auto", "ddp", "fsdp2", "deepspeed_stage_2", "deepspeed_stage_3"] = setting(
+        "auto",
+        help="How processes share the work: ddp, each with all of the policy, or fsdp2, each with a part. "
+        "deepspeed_... are configured as Lightning wants them, and otherwise not verified.",
+    )
+    timeout_minutes: float = setting(
+        120.0,
+        help="How long a process waits for the others, and for what the leader prepares, before it ends.",
+        above=0,
+    )
     precision: str = setting("32-true", help="bf16-mixed, ... as Lightning names them.", also=("dtype", "bf16", "fp16"))
     micro_batch_tokens: int | None = setting(
         None,

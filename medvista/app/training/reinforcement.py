@@ -9,6 +9,7 @@ from lightning.pytorch.callbacks import Timer
 
 from medvista.app.arms import Conditions
 from medvista.app.players import Players
+from medvista.app.training.objectives import filter_of, objective_of
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.trainer import fit_stage
 from medvista.callbacks import PolicyCheckpoint, ReferenceKL
@@ -18,7 +19,7 @@ from medvista.policies import VLMPolicy
 
 
 def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Conditions) -> StageRecord:
-    """Runs GRPO on `policy` in place.
+    """Trains `policy` in place, by the configured objective.
 
     Args:
         players: of the run; they play training and validation episodes.
@@ -29,13 +30,15 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
     config, rl = players.config, players.config.rl
     steps_per_update = rl.grpo.minibatches * rl.grpo.inner_epochs
     steps = rl.updates * steps_per_update
+    objective = objective_of(config)
     module = GRPOModule(
         policy,
         rl.grpo,
         rl.optimiser,
         total_steps=steps,
         temperature=rl.temperature,
-        advantage_scale=rl.advantage_scale,
+        objective=objective,
+        kl=rl.kl,
         micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
         gradient_checkpointing=config.trainer.gradient_checkpointing,
     )
@@ -49,11 +52,13 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         max_new_tokens=config.max_new_tokens,
         temperature=rl.temperature,
         refill_rounds=rl.refill_rounds,
+        filter_on=filter_of(config),
+        filter_tolerance=rl.filter_tolerance,
         seed=config.seed,
     )
     checkpoint = PolicyCheckpoint(folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update)
     callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
-    callbacks += [ReferenceKL()] if rl.grpo.kl_coefficient else []
+    callbacks += [ReferenceKL()] if objective.kl_coefficient else []
     fit_stage(config, players.progress, folder, module, data, callbacks, steps)
     return StageRecord(
         seconds=timer.time_elapsed("train"),

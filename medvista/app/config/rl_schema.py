@@ -1,0 +1,61 @@
+"""The keys of reinforcement learning."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from medvista.rl_settings import CorrectionConfig, KLConfig, ObjectiveName, ValueConfig
+from medvista.schema_field import setting
+from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig
+
+
+@dataclass(kw_only=True)
+class RLConfig:
+    """Reinforcement learning on the policy's own rollouts."""
+
+    updates: int = setting(
+        80,
+        help="Updates; each plays prompts x group_size episodes.",
+        above=0,
+        also=("steps", "iterations", "max_steps"),
+    )
+    prompts: int = setting(24, help="Questions per update.", above=0, also=("batch_size", "train_batch_size"))
+    group_size: int = setting(
+        8, help="Sibling episodes per question.", above=0, also=("num_generations", "rollouts", "n")
+    )
+    temperature: float = setting(1.0, help="Sampling temperature of the episodes that are trained on.", above=0)
+    objective: ObjectiveName = setting(
+        "grpo",
+        help="What is optimised, docs/objectives.md: advantages, surrogate, clips, aggregation and place of the KL, "
+        "as its paper has them; keys of rl, rl.grpo and rl.kl that are given win over it.",
+        also=("algorithm", "adv_estimator", "surrogate", "rl.grpo.surrogate"),
+    )
+    advantage_scale: AdvantageScale | None = setting(
+        None,
+        help="What an advantage is divided by: the standard deviation of its group (GRPO, arXiv 2402.03300), or "
+        "nothing (Dr. GRPO, arXiv 2503.20783); null: as the objective does.",
+        also=("scale_rewards",),
+    )
+    filter_on: str | None = setting(
+        None,
+        help="Groups whose siblings are all equal in this are left out: total, a reward term such as accuracy (DAPO), "
+        "or none. null: accuracy for dapo, total for other objectives that compare siblings, else none.",
+        also=("filter_groups",),
+    )
+    filter_tolerance: float = setting(
+        1e-6, help="Difference between siblings up to which they count as equal.", least=0
+    )
+    refill_rounds: int = setting(
+        0, help="How often groups whose rewards are all equal are played again on other questions (DAPO).", least=0
+    )
+    reward: dict[str, float] = setting(
+        {"accuracy": 1.0, "format": 0.1},
+        help="Weight of each reward term. A mapping replaces all of them; rl.reward.format=0.2 sets one. Terms: "
+        "accuracy, format, tool_success, tool_cost, and your own.",
+        also=("reward_funcs", "reward_weights"),
+    )
+    kl: KLConfig = field(default_factory=KLConfig)
+    correction: CorrectionConfig = field(default_factory=CorrectionConfig)
+    value: ValueConfig = field(default_factory=ValueConfig)
+    grpo: GRPOConfig = field(default_factory=GRPOConfig)
+    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))
