@@ -52,6 +52,7 @@ _NO_INFLUENCE = (
     "task",
     "trainer.accelerator",
     "trainer.checkpoint_every",
+    "trainer.keep_checkpoints",
     "trainer.devices",  # numbers are the same on any number of processes, see docs/processes.md
     "trainer.gradient_checkpointing",
     "trainer.micro_batch_tokens",

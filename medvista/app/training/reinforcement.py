@@ -56,7 +56,9 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         filter_tolerance=rl.filter_tolerance,
         seed=config.seed,
     )
-    checkpoint = PolicyCheckpoint(folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update)
+    checkpoint = PolicyCheckpoint(
+        folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update, keep=config.trainer.keep_checkpoints
+    )
     callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
     callbacks += [ReferenceKL()] if objective.kl_coefficient else []
     fit_stage(config, players.progress, folder, module, data, callbacks, steps)
