@@ -49,6 +49,8 @@ _NO_INFLUENCE = (
     "policy.untrained",
     "pretrain.rebuild",
     "resume",
+    "rl.check_batches",
+    "rl.engine_tolerance",
     "sft.path",
     "task",
     "trainer.accelerator",

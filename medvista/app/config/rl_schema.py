@@ -51,11 +51,20 @@ class RLConfig:
     reward: dict[str, float] = setting(
         {"accuracy": 1.0, "format": 0.1},
         help="Weight of each reward term. A mapping replaces all of them; rl.reward.format=0.2 sets one. Terms: "
-        "accuracy, format, tool_success, tool_cost and others, docs/rewards.md; my_module.my_term is a function of yours.",
+        "accuracy, format, tool_success, tool_cost and others, docs/rewards.md; my_module.my_term is one of yours.",
         also=("reward_funcs", "reward_weights"),
     )
     reward_options: dict[str, dict[str, float]] = setting(
         {}, help="Options of reward terms, by name, such as {overlong: {limit: 96, margin: 32}}."
+    )
+    check_batches: bool = setting(
+        True,
+        help="Whether every batch is held to what training takes for granted, docs/objectives.md.",
+    )
+    engine_tolerance: float = setting(
+        2.0,
+        help="Largest difference, in nats, that engine and trainer may have about a token with the same weights.",
+        above=0,
     )
     kl: KLConfig = field(default_factory=KLConfig)
     correction: CorrectionConfig = field(default_factory=CorrectionConfig)
