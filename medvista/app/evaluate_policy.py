@@ -15,6 +15,7 @@ from medvista.app.evaluating.leakage_check import clean_subset, find_leakage
 from medvista.app.evaluating.playing import Player
 from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
+from medvista.app.lost_processes import ending_together
 from medvista.app.plan import evaluation_plan
 from medvista.app.players import Players
 from medvista.app.processes import join_processes, leave_processes
@@ -42,13 +43,14 @@ def run_evaluation(config: ExperimentConfig) -> None:
     lightning.seed_everything(config.seed, verbose=False)
     players = Players(config, Questions(config))
     check_inputs(players)
-    shard = join_processes(config.trainer)
-    if shard.leads:  # not before every input is known to be good: it moves an earlier run aside
-        prepare_folder(config)
-        RunSettings(config, players.questions).keep_for_episodes()
-    shard.wait_for_all()
     try:
-        _evaluate(players, leads=shard.leads, start=start)
+        with ending_together(config.trainer.timeout_minutes):
+            shard = join_processes(config.trainer)
+            if shard.leads:  # not before every input is known to be good: it moves an earlier run aside
+                prepare_folder(config)
+                RunSettings(config, players.questions).keep_for_episodes()
+            shard.wait_for_all()
+            _evaluate(players, leads=shard.leads, start=start)
     finally:
         players.close()
         leave_processes()

@@ -55,9 +55,13 @@ _NO_INFLUENCE = (
     "task",
     "trainer.accelerator",
     "trainer.checkpoint_every",
+    "trainer.devices",  # numbers are the same on any number of processes, see docs/processes.md
     "trainer.gradient_checkpointing",
     "trainer.micro_batch_tokens",
+    "trainer.num_nodes",
+    "trainer.strategy",
     "trainer.threads",
+    "trainer.timeout_minutes",
 )
 _OF_SOME_STAGES = ("direct", "sft", "rl", "rejection")  # sections; of all others every stage depends
 _SECTIONS: Mapping[str, Sequence[str]] = {

@@ -18,6 +18,7 @@ from medvista.app.evaluating.outcomes import Outcomes, write_outcomes
 from medvista.app.evaluating.playing import Episodes, Player, Replays
 from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
+from medvista.app.lost_processes import ending_together
 from medvista.app.plan import plan_in_words, training_plan
 from medvista.app.players import Players
 from medvista.app.processes import join_processes, leave_processes
@@ -51,11 +52,12 @@ def run_arms(config: ExperimentConfig) -> None:
     NOTICES.clear()
     quiet_libraries(config.trainer.threads)
     check_trainer(config.trainer)
-    join_processes(config.trainer)  # before anything is written: each process knows its place
-    lightning.seed_everything(config.seed, verbose=False)
     try:
-        with closing(Players(config, Questions(config))) as players:
-            _run_arms(players, start)
+        with ending_together(config.trainer.timeout_minutes):
+            join_processes(config.trainer)  # before anything is written: each process knows its place
+            lightning.seed_everything(config.seed, verbose=False)
+            with closing(Players(config, Questions(config))) as players:
+                _run_arms(players, start)
     finally:
         leave_processes()
 

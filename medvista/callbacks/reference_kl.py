@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import copy
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
 
-from medvista.policies.vlm_policy import VLMPolicy
+from medvista.policies import VLMPolicy
+from medvista.policies.frozen_copy import FrozenCopy
 from medvista.rollout.experience import ExperienceBatch
 
 
@@ -19,21 +19,20 @@ class ReferenceKL(lightning.Callback):
     """
 
     def __init__(self) -> None:
-        self.reference: VLMPolicy | None = None
+        self.reference: FrozenCopy | None = None
         self._loaded: dict[str, Any] | None = None
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Copies the policy, or takes the reference of the interrupted run."""
-        reference: VLMPolicy = copy.deepcopy(pl_module.policy)  # type: ignore[assignment]
+        self.reference = FrozenCopy(cast(VLMPolicy, pl_module.policy))
         if self._loaded is not None:
-            reference.load_state_dict(self._loaded)
-        self.reference = reference.eval().requires_grad_(False)
+            self.reference.load_state_dict(self._loaded)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: ExperienceBatch, batch_idx: int) -> None:
         """Fills ``reference_log_probs``."""
         assert self.reference is not None
-        with torch.no_grad(), trainer.precision_plugin.forward_context():
-            batch.reference_log_probs, _ = batch.log_probs(self.reference, temperature=pl_module.temperature)
+        with torch.no_grad(), trainer.precision_plugin.forward_context(), self.reference.policy() as reference:
+            batch.reference_log_probs, _ = batch.log_probs(reference, temperature=pl_module.temperature)
 
     def state_dict(self) -> dict[str, Any]:
         """The reference's weights."""

@@ -25,10 +25,10 @@ def training_modes(policy: VLMPolicy, *, checkpointing: bool) -> None:
     Raises:
         UserError: the model cannot.
     """
-    policy.eval()
+    policy.eval().training = True
     if checkpointing:
         _enable(policy.model)
-    for name, part in policy.named_modules():
+    for name, part in policy.model.named_modules():
         checkpoints = bool(getattr(part, "gradient_checkpointing", False))
         part.training = checkpoints or "lora_dropout" in name
 

@@ -16,6 +16,7 @@ from medvista.modules.gradient_checkpointing import training_modes
 from medvista.modules.micro_batches import micro_batches
 from medvista.modules.optimisation import configure, freeze
 from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
+from medvista.policies.sharding import shard
 from medvista.policies.vlm_policy import ROWS_AT_ONCE, VLMPolicy
 from medvista.rollout.experience import TokenBatch
 from medvista.settings import OptimiserConfig
@@ -70,6 +71,11 @@ class PolicyModule(lightning.LightningModule):
             counts: of the whole step, see `world_counts`.
         """
         raise NotImplementedError
+
+    def configure_model(self) -> None:
+        """Shards the policy where the strategy has said over which processes."""
+        if self.device_mesh is not None:
+            self.policy = shard(self.policy, self.device_mesh["data_parallel"])
 
     def on_fit_start(self) -> None:
         """See `training_modes`."""

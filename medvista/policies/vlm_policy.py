@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import numpy as np
@@ -51,7 +52,7 @@ class VLMPolicy(nn.Module):
         vocab_size = self.base_model.get_output_embeddings().weight.shape[0]
         allowed = _allowed_ids(tokenizer, vocab_size, self.turn_ends.ids)
         # Not every tokenizer calls the visual placeholders special, and a sampled one has no image behind it.
-        allowed[self.family.visual_ids()] = False
+        allowed[[i for i in self.family.visual_ids() if i < vocab_size]] = False
         self.register_buffer("allowed_ids", allowed, persistent=False)
 
     @classmethod
@@ -66,15 +67,15 @@ class VLMPolicy(nn.Module):
             UserError: when nothing can be loaded from there.
         """
         try:
-            model = AutoModelForImageTextToText.from_pretrained(path, **model_kwargs)
-            tokenizer = AutoTokenizer.from_pretrained(path)
-            image_processor = AutoImageProcessor.from_pretrained(path)
+            model = AutoModelForImageTextToText.from_pretrained(path, trust_remote_code=False, **model_kwargs)
+            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
+            image_processor = AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
             family = family_class(model.config)(model.config, tokenizer, image_processor)
             tokenizer.chat_template = find_chat_template(path, tokenizer, family.mark)
             return cls(model=model, tokenizer=tokenizer, image_processor=image_processor)
         except UserError:
             raise
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"cannot load a vision-language model from '{path}' ({first_line}); "
@@ -133,7 +134,7 @@ class VLMPolicy(nn.Module):
     def logits(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor | Mapping[str, Tensor],
+        attention_mask: Tensor | Mapping[str, Tensor | None],
         images: Mapping[str, Tensor],
         *,
         last: int = 0,

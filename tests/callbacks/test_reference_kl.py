@@ -75,10 +75,10 @@ def test_the_divergence_is_zero_before_the_first_update_and_not_after(
 
 def test_the_reference_never_changes_and_takes_no_gradient(schooled: VLMPolicy, fit: Callable[..., Any]) -> None:
     _, callback = fit(schooled, 2)
-    reference = callback.reference
-    assert not reference.training
-    assert not any(parameter.requires_grad for parameter in reference.parameters())
-    assert all(torch.equal(a, b) for a, b in zip(reference.parameters(), schooled.parameters(), strict=True))
+    with callback.reference.policy() as reference:
+        assert not reference.training
+        assert not any(parameter.requires_grad for parameter in reference.parameters())
+        assert all(torch.equal(a, b) for a, b in zip(reference.parameters(), schooled.parameters(), strict=True))
 
 
 def test_a_resumed_run_keeps_the_reference_it_began_with(
@@ -88,5 +88,6 @@ def test_a_resumed_run_keeps_the_reference_it_began_with(
     divergences, callback = fit(nano, 3, resume=True)  # a policy of other weights, as a resumed run builds it
     assert len(divergences) == 1
     assert divergences[0] > 1e-5
-    kept = zip(callback.reference.parameters(), schooled.parameters(), strict=True)
-    assert all(torch.equal(a, b) for a, b in kept)
+    with callback.reference.policy() as reference:
+        kept = zip(reference.parameters(), schooled.parameters(), strict=True)
+        assert all(torch.equal(a, b) for a, b in kept)

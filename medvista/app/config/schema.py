@@ -193,7 +193,16 @@ class TrainerConfig:
     accelerator: str = setting("auto", help="cpu, gpu, ... as Lightning names them.", also=("device",))
     devices: int = setting(1, help="Devices per node.", above=0, also=("gpus", "n_gpus", "num_gpus"))
     num_nodes: int = setting(1, help="Machines.", above=0, also=("nodes", "nnodes"))
-    strategy: str = setting("auto", help="ddp, fsdp, ... as Lightning names them.")
+    strategy: Literal["auto", "ddp", "fsdp2", "deepspeed_stage_2", "deepspeed_stage_3"] = setting(
+        "auto",
+        help="How processes share the work: ddp, each with all of the policy, or fsdp2, each with a part. "
+        "deepspeed_... are configured as Lightning wants them, and otherwise not verified.",
+    )
+    timeout_minutes: float = setting(
+        120.0,
+        help="How long a process waits for the others, and for what the leader prepares, before it ends.",
+        above=0,
+    )
     precision: str = setting("32-true", help="bf16-mixed, ... as Lightning names them.", also=("dtype", "bf16", "fp16"))
     micro_batch_tokens: int | None = setting(
         None,

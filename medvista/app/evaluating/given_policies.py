@@ -45,7 +45,7 @@ class GivenPolicies:
 
 def decoder(path: str | Path) -> Decode:
     """Token ids to text, as the engine that sampled them did, special tokens kept."""
-    tokenizer = AutoTokenizer.from_pretrained(path)
+    tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
 
     def decode(token_ids: Sequence[int]) -> str:
         return str(tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))

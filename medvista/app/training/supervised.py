@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-import torch
 from lightning.pytorch.callbacks import Timer
 
 from medvista.app.arms import Conditions
 from medvista.app.config.schema import SFTConfig
 from medvista.app.players import Players
+from medvista.app.training.checkpoint_io import CheckedCheckpointIO
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.trainer import fit_stage
 from medvista.callbacks import PolicyCheckpoint
@@ -69,6 +69,6 @@ def train_sft(
     fit_stage(config, players.progress, folder, module, data, [checkpoint, timer], steps)
     best = agreed(checkpoint.best_model_path)
     if keep_best and best:
-        state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
+        state = CheckedCheckpointIO().load_checkpoint(best)["state_dict"]
         module.load_state_dict(state)
     return StageRecord(seconds=timer.time_elapsed("train"), steps=module.trainer.global_step)

@@ -17,6 +17,7 @@ from torch import Tensor
 
 from medvista.functional.log_probs import restricted_log_softmax
 from medvista.policies.engines.base import GenerationRequest, SamplingParams
+from medvista.policies.families.attention import attention_pattern
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.types import Completion
 
@@ -32,12 +33,16 @@ class TransformersEngine:
         policy.family.check_attention(policy.base_model.config.get_text_config()._attn_implementation)
         self.policy = policy
         self._rows: _CachedRows | None = None
+        self._alone: dict[int, TransformersEngine] = {}  # of episodes whose rows may not share a cache
 
     @torch.no_grad()
     def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
         """The next turn of each episode; see `Engine`."""
         if not requests:
             return []
+        if self.policy.family.one_row_per_cache and len(requests) > 1:
+            alone = {r.episode: self._alone.setdefault(r.episode, TransformersEngine(self.policy)) for r in requests}
+            return [completion for r in requests for completion in alone[r.episode].generate([r], params)]
         if self._rows is None or not self._rows.continues(requests):
             self._rows = _CachedRows(self.policy)
         logits = self._rows.prefill(requests)
@@ -57,7 +62,7 @@ class TransformersEngine:
 
     def release(self) -> None:
         """Free the cache; call it when the weights change or the rollout ends."""
-        self._rows = None
+        self._rows, self._alone = None, {}
 
     def _sample(self, logits: Tensor, draws: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         """Ids ``[B]`` and their log-probabilities ``[B]`` from logits ``[B, V]`` and uniform draws ``[B]``."""
@@ -144,7 +149,9 @@ class _CachedRows:
 
     def _forward(self, ids: Tensor, mask: Tensor, positions: Tensor, images: dict[str, Any]) -> Tensor:
         self.mask, self.ids = torch.cat([self.mask, mask], dim=1), torch.cat([self.ids, ids], dim=1)
-        visible = self.policy.family.visible(self.mask, self.ids, new=ids.shape[1])
+        columns = torch.arange(self.mask.shape[1], device=self.mask.device)[-ids.shape[1] :].expand_as(ids)
+        causal = attention_pattern(self.mask, new=ids.shape[1])
+        visible = self.policy.family.visible(causal, columns, self.ids, self.mask)
         return self.policy.logits(
             ids, visible, images, last=1, position_ids=positions, past_key_values=self.cache, use_cache=True
         )[:, -1]
