@@ -51,6 +51,7 @@ _NO_INFLUENCE = (
     "resume",
     "rl.check_batches",
     "rl.engine_tolerance",
+    "rl.monitor",
     "sft.path",
     "task",
     "trainer.accelerator",

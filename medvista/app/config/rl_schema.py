@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from medvista.rl_settings import CorrectionConfig, KLConfig, ObjectiveName, ValueConfig
 from medvista.schema_field import setting
@@ -56,6 +57,9 @@ class RLConfig:
     )
     reward_options: dict[str, dict[str, float]] = setting(
         {}, help="Options of reward terms, by name, such as {overlong: {limit: 96, margin: 32}}."
+    )
+    monitor: Literal["warn", "stop", "off"] = setting(
+        "warn", help="What becomes of training that collapses, docs/objectives.md: a warning with advice, or its end."
     )
     check_batches: bool = setting(
         True,
