@@ -29,6 +29,7 @@ from medvista.app.run_folder import prepare_folder
 from medvista.app.start_checks import warn_at_start
 from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
+from medvista.app.training.optimiser_checks import check_optimisers
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.stages import Stages
 from medvista.app.training.trainer import check_trainer
@@ -72,7 +73,7 @@ def _run_arms(players: Players, start: float) -> None:
     plan = training_plan(config, base_trained_here=base.is_trained_here, test_questions=asked)
     say(plan_in_words(plan, base.origin))
     players.progress = Progress(plan)
-    stages.policy("base")
+    check_optimisers(config, stages.policy("base"))
     led(lambda: prepare_folder(config))  # not before every input is known to be good: it moves an earlier run aside
     led(lambda: base.keep_logs(config.output_dir))
     timing = {"base_s": time.perf_counter() - start}

@@ -1,5 +1,6 @@
 """Policies: the VLM, how it is prompted, and the engines that generate its turns."""
 
+from medvista.policies.adapters import merge_adapters, read_base
 from medvista.policies.chat import ChatRenderer
 from medvista.policies.engines import (
     EndpointEngine,
@@ -10,8 +11,9 @@ from medvista.policies.engines import (
     TransformersEngine,
     text_completion,
 )
+from medvista.policies.loading import Loading
 from medvista.policies.nano import build_nano
-from medvista.policies.vlm_policy import VLMPolicy
+from medvista.policies.vlm_policy import VLMPolicy, tokenizer_path
 from medvista.settings import NanoConfig
 
 __all__ = [
@@ -19,11 +21,15 @@ __all__ = [
     "EndpointEngine",
     "Engine",
     "GenerationRequest",
+    "Loading",
     "NanoConfig",
     "SamplingParams",
     "ScriptedPolicy",
     "TransformersEngine",
     "VLMPolicy",
     "build_nano",
+    "merge_adapters",
+    "read_base",
     "text_completion",
+    "tokenizer_path",
 ]

@@ -12,13 +12,17 @@ from medvista.settings import (
     ExpertConfig,
     GroundConfig,
     GRPOConfig,
+    LoRAConfig,
     MCPServerConfig,
     NanoConfig,
     OptimiserConfig,
+    Quantisation,
     ReadTextConfig,
+    ReferenceKind,
     RetrieveConfig,
     SegmentConfig,
     ToolLimits,
+    WeightsDtype,
 )
 
 
@@ -102,10 +106,25 @@ class PolicyConfig:
 
     path: str | None = setting(
         None,
-        help="Hub id or folder of a vision-language model; null: a nano model.",
+        help="Hub id or folder of a vision-language model, or of PEFT adapters of one; null: a nano model.",
         also=("model_name_or_path", "model"),
     )
     untrained: str | None = setting(None, help="The same model before training: a baseline of task=evaluate.")
+    dtype: WeightsDtype = setting(
+        "float32",
+        help="What weights are kept in, whatever the checkpoint stores; auto: as it stores them. Training a model in "
+        "bfloat16 loses small updates; trainer.precision says what is computed in.",
+        also=("torch_dtype",),
+    )
+    quantise: Quantisation = setting(
+        "none",
+        help="4bit keeps the weights in NF4 and trains adapters alone (QLoRA, arXiv 2305.14314); needs bitsandbytes.",
+        also=("load_in_4bit",),
+    )
+    freeze: list[str] = setting(
+        [], help="Patterns of weights that are not trained, such as embed_tokens or layers.0, docs/models.md."
+    )
+    lora: LoRAConfig | None = None
     endpoint: EndpointConfig | None = None
     nano: NanoConfig = field(default_factory=NanoConfig)
 
@@ -179,6 +198,15 @@ class RLConfig:
         also=("reward_funcs", "reward_weights"),
     )
     grpo: GRPOConfig = field(default_factory=GRPOConfig)
+    reference: ReferenceKind = setting(
+        "copy",
+        help="The policy of the KL term. copy: the weights that are trained as RL began (of adapters, a small copy); "
+        "cpu: the same, kept in the processor's memory; adapters_off: the weights without their adapters; ema: a "
+        "moving average of the policy.",
+    )
+    reference_decay: float = setting(
+        0.99, help="Share of the old average that an update keeps, of rl.reference=ema.", least=0, most=1
+    )
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))
 
 
