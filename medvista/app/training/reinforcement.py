@@ -51,7 +51,8 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
     )
     checkpoint = PolicyCheckpoint(folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update)
     callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
-    callbacks += [ReferenceKL()] if rl.grpo.kl_coefficient else []
+    if rl.grpo.kl_coefficient:  # a resumed run is given the same policy to start from, so the reference need not travel
+        callbacks.append(ReferenceKL(rl.reference, decay=rl.reference_decay, in_checkpoint=False))
     fit_stage(config, players.progress, folder, module, data, callbacks, steps)
     return StageRecord(
         seconds=timer.time_elapsed("train"),
