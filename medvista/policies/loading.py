@@ -53,7 +53,16 @@ def load_model(path: str | Path, loading: Loading, **model_kwargs: Any) -> Any:
     """
     base = read_base(path)
     options = {"dtype": _DTYPES[loading.dtype], **_quantised(loading), **model_kwargs}
-    model = AutoModelForImageTextToText.from_pretrained(base or path, **options)
+    try:
+        model = AutoModelForImageTextToText.from_pretrained(base or path, **options)
+    except (OSError, ValueError) as error:
+        if base is None:
+            raise
+        first_line = str(error).strip().splitlines()[0]
+        raise UserError(
+            f"the adapters in {path} belong to {base}, which cannot be loaded ({first_line}): put it there, or set "
+            "base_model_name_or_path in their adapter_config.json."
+        ) from error
     if base is not None:
         model = load_adapters(model, path, loading.lora)
     elif loading.lora is not None and loading.trains:

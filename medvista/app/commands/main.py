@@ -10,6 +10,7 @@ from importlib import import_module
 COMMANDS = {
     "run": "run an experiment: train, evaluate, report",
     "prepare": "fetch benchmarks and check them",
+    "merge": "merge adapters into the model they belong to",
     "score": "score the episodes of finished runs again, judges included",
     "tools": "list, describe and try tools",
     "view": "browse the episodes of a run",
