@@ -6,12 +6,15 @@ import email.utils
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
 from medvista.endpoint_text import has_calls, has_reasoning, message_text
+from medvista.whole_text import whole_text
 
 if TYPE_CHECKING:
     import httpx2
+
+_MOST_TOKENS = 10**9  # of one answer: no count is believed beyond
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,15 +73,23 @@ def read_reply(response: httpx2.Response) -> Reply | None:
         message = choice["message"]
         usage = answer.get("usage") or {}
         return Reply(
-            text=message_text(message),
+            text=whole_text(message_text(message)),
             finish_reason="length" if choice.get("finish_reason") == "length" else "stop",
-            prompt_tokens=int(usage.get("prompt_tokens") or 0),
-            completion_tokens=int(usage.get("completion_tokens") or 0),
+            prompt_tokens=_count(usage.get("prompt_tokens")),
+            completion_tokens=_count(usage.get("completion_tokens")),
             reasoned=has_reasoning(message),
             native_calls=has_calls(message),
         )
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return None
+
+
+def _count(told: Any) -> int:
+    """Tokens as an endpoint counts them; 0 where that is no number of them, such as ``1e999``."""
+    try:
+        return min(max(int(told or 0), 0), _MOST_TOKENS)
+    except (ValueError, TypeError, OverflowError):
+        return 0
 
 
 def read_error(response: httpx2.Response) -> tuple[str, str]:
@@ -86,7 +97,7 @@ def read_error(response: httpx2.Response) -> tuple[str, str]:
     try:
         error = response.json()["error"]
         return str(error["message"])[:300], str(error.get("code") or error.get("type") or "")
-    except (ValueError, LookupError, TypeError, AttributeError):
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
         return " ".join(response.text.split())[:300] or response.reason_phrase, ""
 
 

@@ -8,3 +8,7 @@ class UserError(ValueError):
 
     `python -m experiments.run` prints the sentence and exits with code 2, without a traceback.
     """
+
+
+class Terminated(BaseException):
+    """The run was asked to end (SIGTERM): nothing but the command that runs it may catch this."""

@@ -12,7 +12,7 @@ from typing import Any, Literal
 
 from medvista.schema_field import setting
 
-Aggregation = Literal["sequence", "token"]  # how per-token losses become one number
+Aggregation = Literal["sequence", "token", "constant"]  # how per-token losses become one number
 AdvantageScale = Literal["std", "none"]  # what advantages are divided by: their group's standard deviation, or nothing
 OptimiserName = Literal["adamw", "adamw_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor"]
 WeightsDtype = Literal["float32", "bfloat16", "auto"]  # what weights are kept in; auto: as the checkpoint stores them
@@ -137,41 +137,40 @@ class ToolLimits:
 
 @dataclass(frozen=True, kw_only=True)
 class GRPOConfig:
-    """The surrogate of GRPO and how it is optimised."""
+    """How rl.objective is optimised, and what of it is set otherwise than it says itself."""
 
-    surrogate: str = setting("clipped", help="The objective: clipped is PPO's (arXiv 1707.06347, eq. 7).")
-    aggregation: Aggregation = setting(
-        "sequence",
-        help="How the losses of tokens become one number. sequence: the mean over each episode, then over episodes "
-        "(GRPO, arXiv 2402.03300); token: the mean over all tokens (DAPO, arXiv 2503.14476).",
+    aggregation: Aggregation | None = setting(
+        None,
+        help="How the losses of tokens become one number; null: as the objective does. sequence: the mean over each "
+        "episode, then over episodes (GRPO, arXiv 2402.03300); token: the mean over all tokens (DAPO, arXiv "
+        "2503.14476); constant: the sum over each episode by the tokens that one may write (Dr. GRPO, arXiv "
+        "2503.20783).",
         also=("loss_agg_mode", "loss_type"),
     )
-    clip_low: float = setting(
-        0.2,
-        help="How far below 1 the probability ratio may fall before the loss is clipped (arXiv 1707.06347).",
+    clip_low: float | None = setting(
+        None,
+        help="How far below 1 the probability ratio may fall before the loss is clipped (arXiv 1707.06347); null: the "
+        "objective's own, for grpo 0.2.",
         least=0,
         most=1,
         also=("epsilon",),
     )
-    clip_high: float = setting(
-        0.2,
-        help="How far above 1 the ratio may rise before the loss is clipped. DAPO (arXiv 2503.14476) takes 0.28.",
+    clip_high: float | None = setting(
+        None,
+        help="How far above 1 the ratio may rise before the loss is clipped; null: the objective's own, for grpo 0.2 "
+        "and for dapo 0.28.",
         least=0,
         also=("epsilon_high",),
     )
-    kl_coefficient: float = setting(
-        0.01,
-        help="Weight of the KL to the policy that RL started from. 0 spares its forward pass; GRPO (arXiv 2402.03300) "
-        "takes 0.04.",
-        least=0,
-        also=("beta", "kl", "kl_coef", "kl_loss_coef"),
+    entropy_coefficient: float = setting(
+        0.0, help="Weight of an entropy bonus; 0: none.", least=0, also=("entropy_coef",)
     )
-    kl_estimator: Literal["k1", "k2", "k3"] = setting(
-        "k3",
-        help="How that KL is estimated from samples. As a loss, k1 has no gradient on average, k2 has that of "
-        "KL(policy || reference), and k3, GRPO's choice, that of KL(reference || policy).",
+    entropy_target: float | None = setting(
+        None,
+        help="Entropy per token, in nats, below which the bonus is paid and its weight grows by 0.005 per update; "
+        "above, it shrinks (arXiv 2505.22312). null: the weight is fixed.",
+        above=0,
     )
-    entropy_coefficient: float = setting(0.0, help="Weight of an entropy bonus; 0: none.", also=("entropy_coef",))
     minibatches: int = setting(1, help="Optimiser steps per update and inner epoch.", above=0)
     inner_epochs: int = setting(1, help="Passes over the episodes of an update.", above=0, also=("num_iterations",))
     max_grad_norm: float = setting(1.0, help="Norm that gradients are clipped to.", above=0)

@@ -118,6 +118,7 @@ def _is_measured(config: ExperimentConfig) -> bool:
     """Whether the run is like the one that was measured: the nano model of that size on phantoms, on one processor."""
     return (
         config.policy.path is None
+        and config.policy.language_model is None
         and config.policy.nano == NanoConfig()
         and config.data.benchmark == "phantom"
         and config.env.max_turns == 3

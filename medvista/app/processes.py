@@ -1,4 +1,4 @@
-"""The processes that share a run: started here, or by torchrun or a cluster's scheduler."""
+"""The processes that share a run: started here, or by torchrun or SLURM."""
 
 from __future__ import annotations
 
@@ -9,13 +9,14 @@ from datetime import timedelta
 import lightning
 import torch
 import torch.distributed as distributed
+from lightning.fabric.plugins.environments import SLURMEnvironment
 from lightning.fabric.strategies.ddp import DDPStrategy
+from torch.distributed.distributed_c10d import _set_pg_timeout
 
 from medvista.app.config.schema import TrainerConfig
+from medvista.app.lost_processes import end_watched, watch
+from medvista.errors import UserError
 from medvista.evaluation.playing.shard import Shard
-
-# Processes wait for the slowest one's questions, and for what the leader prepares: half an hour, the usual, is short.
-_PATIENCE = timedelta(days=7)
 
 
 def join_processes(trainer: TrainerConfig) -> Shard:
@@ -26,9 +27,13 @@ def join_processes(trainer: TrainerConfig) -> Shard:
     """
     devices, nodes = world_shape(trainer)
     if devices * nodes > 1 and not distributed.is_initialized():
-        strategy = DDPStrategy(timeout=_PATIENCE)
+        strategy = DDPStrategy()
         fabric = lightning.Fabric(accelerator=trainer.accelerator, devices=devices, num_nodes=nodes, strategy=strategy)
-        fabric.launch()
+        try:
+            fabric.launch()  # here Lightning's half hour counts: machines start when their scheduler lets them
+        finally:
+            watch(getattr(strategy.launcher, "procs", []))
+        _set_pg_timeout(timedelta(minutes=trainer.timeout_minutes))
     shard = Shard.current()
     if not shard.leads:  # what is altered or guessed is said once
         logging.getLogger("medvista").setLevel(logging.ERROR)
@@ -36,24 +41,44 @@ def join_processes(trainer: TrainerConfig) -> Shard:
 
 
 def world_shape(trainer: TrainerConfig) -> tuple[int, int]:
-    """Processes per machine, and machines: what torchrun counts where it has started them, else what is configured."""
-    if "TORCHELASTIC_RUN_ID" not in os.environ:
-        return trainer.devices, trainer.num_nodes
-    devices = int(os.environ["LOCAL_WORLD_SIZE"])
-    # Lightning's trainers take WORLD_SIZE away when they end.
-    world = distributed.get_world_size() if distributed.is_initialized() else int(os.environ["WORLD_SIZE"])
-    return devices, world // devices
+    """Processes per machine, and machines: what torchrun or SLURM counts where it has started them, else as configured.
+
+    Raises:
+        UserError: SLURM has started one process, and more are configured.
+    """
+    if "TORCHELASTIC_RUN_ID" in os.environ:
+        devices = int(os.environ["LOCAL_WORLD_SIZE"])
+        # Lightning's trainers take WORLD_SIZE away when they end.
+        world = distributed.get_world_size() if distributed.is_initialized() else int(os.environ["WORLD_SIZE"])
+        return devices, world // devices
+    if SLURMEnvironment.detect():
+        return _slurm_shape(trainer)
+    return trainer.devices, trainer.num_nodes
+
+
+def _slurm_shape(trainer: TrainerConfig) -> tuple[int, int]:
+    tasks = int(os.environ["SLURM_NTASKS"])
+    nodes = int(os.environ.get("SLURM_NNODES", os.environ.get("SLURM_JOB_NUM_NODES", "1")))
+    configured = trainer.devices * trainer.num_nodes
+    if tasks == 1 < configured:  # Lightning would wait for the other tasks
+        raise UserError(
+            f"SLURM has started one task, but trainer.devices x trainer.num_nodes is {configured}: ask sbatch for "
+            f"--nodes={trainer.num_nodes} --ntasks-per-node={trainer.devices}, and put srun before python."
+        )
+    return tasks // nodes, nodes
 
 
 def evaluation_device(trainer: TrainerConfig) -> torch.device:
     """Where this process evaluates: the device that the trainer would give it."""
     fabric = lightning.Fabric(accelerator=trainer.accelerator, devices=1)
-    if fabric.device.type == "cuda":
-        return torch.device("cuda", int(os.environ.get("LOCAL_RANK", fabric.device.index or 0)))
-    return fabric.device
+    if fabric.device.type != "cuda":
+        return fabric.device
+    local_rank = os.environ.get("LOCAL_RANK", os.environ.get("SLURM_LOCALID", fabric.device.index or 0))
+    return torch.device("cuda", int(local_rank))
 
 
 def leave_processes() -> None:
     """Ends what `join_processes` began."""
     if distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()
+    end_watched()

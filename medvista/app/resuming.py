@@ -22,6 +22,7 @@ from medvista.app.stage_settings import (
     stage_settings,
     write_settings,
 )
+from medvista.app.training.checkpoints import has_checkpoint
 from medvista.errors import UserError
 from medvista.evaluation.playing.episode_set import FOLDER as EPISODES
 
@@ -74,7 +75,7 @@ class RunSettings:
 
     def _changed_stage(self, stage: str) -> list[str]:
         path = _of_stage(self.config.output_dir, stage)
-        begun = any((path.parent / name).exists() for name in ("done.json", "last.ckpt", "policy"))
+        begun = any((path.parent / name).exists() for name in ("done.json", "policy")) or has_checkpoint(path.parent)
         before = read_settings(path)
         if before is None:
             return [_NO_RECORD] if begun else []

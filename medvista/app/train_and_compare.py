@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
 
@@ -18,6 +18,7 @@ from medvista.app.evaluating.outcomes import Outcomes, write_outcomes
 from medvista.app.evaluating.playing import Episodes, Player, Replays
 from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
+from medvista.app.lost_processes import ending_together
 from medvista.app.plan import plan_in_words, training_plan
 from medvista.app.players import Players
 from medvista.app.processes import join_processes, leave_processes
@@ -26,9 +27,11 @@ from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
+from medvista.app.run_lock import run_lock
 from medvista.app.start_checks import warn_at_start
 from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
+from medvista.app.training.objectives import filter_of, objective_of
 from medvista.app.training.optimiser_checks import check_optimisers
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.stages import Stages
@@ -38,10 +41,8 @@ from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.numbers.results_file import write_results
-from medvista.functional.objectives import SURROGATES
 from medvista.notices import NOTICES
 from medvista.ranks import leads, led, world_size
-from medvista.rewards import RewardFunction
 from medvista.types import VQASample
 
 _MAIN = "sft_rl"  # the arm that the others are there to judge
@@ -53,11 +54,13 @@ def run_arms(config: ExperimentConfig) -> None:
     NOTICES.clear()
     quiet_libraries(config.trainer.threads)
     check_trainer(config.trainer)
-    join_processes(config.trainer)  # before anything is written: each process knows its place
-    lightning.seed_everything(config.seed, verbose=False)
     try:
-        with closing(Players(config, Questions(config))) as players:
-            _run_arms(players, start)
+        with ending_together(config.trainer.timeout_minutes):
+            join_processes(config.trainer)  # before anything is written: each process knows its place
+            lightning.seed_everything(config.seed, verbose=False)
+            with ExitStack() as held:
+                led(lambda: held.enter_context(run_lock(config.output_dir)))
+                _run_arms(held.enter_context(closing(Players(config, Questions(config)))), start)
     finally:
         leave_processes()
 
@@ -133,14 +136,14 @@ def check_inputs(players: Players) -> None:
     """Reads what a person has given, so that a mistake in it is told before minutes are spent on training.
 
     Raises:
-        UserError: the data root, a question family, a name of a tool, reward term or surrogate, or a demonstration is
-            wrong; there are fewer questions per update than processes.
+        UserError: the data root, a question family, a name of a tool, reward term, or a demonstration is wrong, or the
+            parts of the objective do not go together; there are fewer questions per update than processes.
     """
     config, rl = players.config, players.config.rl
     players.toolbox("tools")
-    RewardFunction(rl.reward)
-    if rl.grpo.surrogate not in SURROGATES:
-        raise UserError(f"rl.grpo.surrogate has no '{rl.grpo.surrogate}'; use one of {', '.join(SURROGATES)}.")
+    players.reward_function()
+    objective_of(config)
+    filter_of(config)
     if rl.prompts < world_size():
         raise UserError(f"rl.prompts={rl.prompts} is too few for {world_size()} processes: give each at least one.")
     if not players.questions.train:

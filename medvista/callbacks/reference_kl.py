@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
 
-from medvista.callbacks.frozen_weights import FrozenWeights
 from medvista.errors import UserError
+from medvista.policies import VLMPolicy
 from medvista.policies.adapters import adapters_off, are_fresh, has_adapters
-from medvista.policies.vlm_policy import VLMPolicy
+from medvista.policies.frozen_weights import FrozenWeights, differing
+from medvista.policies.sharding import gathered
 from medvista.rollout.experience import ExperienceBatch
 from medvista.settings import ReferenceKind
 
@@ -38,31 +39,30 @@ class ReferenceKL(lightning.Callback):
         self.kind, self.decay = kind, decay
         self.in_checkpoint = in_checkpoint or kind == "ema"
         self.weights: FrozenWeights | None = None
+        self._policy: VLMPolicy | None = None  # that is trained
         self._loaded: dict[str, Any] = {}
-        self._parted = False  # each process has a part of every weight, and only the leader's would be in a checkpoint
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
         """Remembers the policy before a checkpoint is loaded into it."""
         if stage == "fit" and not trainer.strategy.restore_checkpoint_after_setup:
-            self._remember(_policy(pl_module))
+            self._remember(cast(VLMPolicy, pl_module.policy))
 
     def on_fit_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
         """Takes the reference of the interrupted run, where it travelled."""
-        policy = _policy(pl_module)
-        if trainer.strategy.restore_checkpoint_after_setup:  # the strategy has parted the weights only now
-            self._parted = True
+        self._policy = policy = cast(VLMPolicy, pl_module.policy)
+        if trainer.strategy.restore_checkpoint_after_setup:  # the weights were shared out only now
             self._remember(policy)
         if self.weights is not None:
             self.weights.to_weights(policy)
-            self._resume(self.weights)
+            self._resume(self.weights, policy)
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: ExperienceBatch, batch_idx: int) -> None:
         """Fills ``reference_log_probs``."""
-        policy: VLMPolicy = pl_module.policy
+        policy = cast(VLMPolicy, pl_module.policy)
         modes = {part: part.training for part in policy.modules()}
         policy.eval()  # a reference drops nothing out
-        with torch.no_grad(), trainer.precision_plugin.forward_context(), self._in_place_of(policy):
-            batch.reference_log_probs, _ = batch.log_probs(policy, temperature=pl_module.temperature)
+        with torch.no_grad(), trainer.precision_plugin.forward_context(), self._reference(policy) as reference:
+            batch.reference_log_probs, _ = batch.log_probs(reference, temperature=pl_module.temperature)
         for part, mode in modes.items():
             part.training = mode
 
@@ -72,43 +72,44 @@ class ReferenceKL(lightning.Callback):
             self.weights.move_towards(pl_module.policy, self.decay)
 
     def state_dict(self) -> dict[str, Any]:
-        """The reference's weights, or a number for each, by which they are known again."""
-        if self.weights is None or self._parted:
+        """The reference's weights, or a number for each, by which they are known again. A collective step."""
+        if self.weights is None or self._policy is None:
             return {}
-        return {"reference": self.weights.values} if self.in_checkpoint else {"summary": self.weights.summary()}
+        if self.in_checkpoint:
+            return {"reference": self.weights.state_dict(self._policy)}
+        return {"summary": self.weights.summary(self._policy)}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Remembers what the interrupted run kept of its reference."""
         self._loaded = state_dict
-        if self.weights is not None:
-            self._resume(self.weights)
+        if self.weights is not None and self._policy is not None:  # the strategy loads checkpoints after the start
+            self._resume(self.weights, self._policy)
 
     def _remember(self, policy: VLMPolicy) -> None:
         if self.kind == "adapters_off":
             _check_fresh(policy)
-        elif self.kind == "ema" and self._parted:
-            raise UserError(
-                "rl.reference=ema is not kept in checkpoints under a strategy that shards: take copy or cpu."
-            )
         else:
             device = torch.device("cpu") if self.kind == "cpu" else None
             # In 16 bits an average would lose what each update adds to it.
             self.weights = FrozenWeights(policy, device, torch.float32 if self.kind == "ema" else None)
 
-    def _resume(self, weights: FrozenWeights) -> None:
+    def _resume(self, weights: FrozenWeights, policy: VLMPolicy) -> None:
         if (kept := self._loaded.get("reference")) is not None:
-            for name, value in weights.values.items():
-                value.copy_(kept[name])
-        elif (summary := self._loaded.get("summary")) and (others := weights.differing(summary)):
+            weights.load_state_dict(kept, policy)
+        elif (summary := self._loaded.get("summary")) and (others := differing(weights.summary(policy), summary)):
             raise UserError(
                 f"the reference of this run cannot be made again: {len(others)} weights of the policy that RL started "
                 f"from have changed since ({others[0]}, ...); train that stage and RL again (resume=stages)."
             )
 
     @contextmanager
-    def _in_place_of(self, policy: VLMPolicy) -> Iterator[None]:
-        with adapters_off(policy.model) if self.weights is None else self.weights.in_place_of(policy):
-            yield
+    def _reference(self, policy: VLMPolicy) -> Iterator[VLMPolicy]:
+        if self.weights is not None:
+            with self.weights.policy(policy) as reference:
+                yield reference
+        else:
+            with gathered(policy) as reference, adapters_off(reference.model):
+                yield reference
 
 
 def _check_fresh(policy: VLMPolicy) -> None:
@@ -119,8 +120,3 @@ def _check_fresh(policy: VLMPolicy) -> None:
             "rl.reference=adapters_off would compare RL with the bare base model, since its adapters were trained "
             "before: set policy.lora.merge=true, so that RL starts with fresh ones, or take rl.reference=copy."
         )
-
-
-def _policy(module: lightning.LightningModule) -> VLMPolicy:
-    policy: VLMPolicy = module.policy  # type: ignore[assignment]
-    return policy

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from medvista.data.benchmark_files import data_root
-from medvista.data.benchmarks import check_name, is_own, own_benchmark
+from medvista.data.benchmarks import check_name, is_own, own_benchmark, read_benchmark
 from medvista.data.registry import BENCHMARKS, SPLITS, Benchmark
 from medvista.errors import UserError
 from medvista.imaging import open_image
@@ -53,7 +53,8 @@ def check_benchmark(name: str, root: str | Path | None) -> Check:
     """
     if is_own(name):
         own = own_benchmark(name)
-        samples: Samples = {split: found for split in SPLITS if split in own.files and (found := own.read(split))}
+        splits = [split for split in SPLITS if split in own.files]
+        samples: Samples = {split: found for split in splits if (found := read_benchmark(name, root, split))}
         return _checked(own.name, samples, [f"{_counted(samples)} questions"], _unreadable(samples))
     benchmark, folder = BENCHMARKS[check_name(name)], data_root(root)
     samples = {split: benchmark.read_official(folder, split) for split in benchmark.official_splits}

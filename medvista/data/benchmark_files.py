@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from medvista.errors import UserError
+from medvista.whole_text import may_hold_half, whole_texts
 
 T = TypeVar("T")
 
@@ -70,8 +71,10 @@ def read_json(path: Path, kind: type[T]) -> T:
         UserError: the file is missing, is not JSON, or holds something else.
     """
     try:
-        content: Any = json.loads(existing(path).read_text(encoding="utf-8"))
-    except ValueError as error:  # also bytes that are not UTF-8
+        written = existing(path).read_bytes()
+        content: Any = json.loads(written.decode())
+        content = whole_texts(content) if may_hold_half(written) else content
+    except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
         raise UserError(f"{path} is not valid JSON ({error}); {PLACE_AGAIN}") from None
     if not isinstance(content, kind):
         raise UserError(f"{path} must hold a JSON {kind.__name__}; {PLACE_AGAIN}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -70,7 +71,7 @@ def read_benchmark(name: str, root: str | Path | None, split: Split) -> list[VQA
 
     Args:
         name: a key of `BENCHMARKS`, or the path of a YAML file (`medvista.data.own_benchmark`).
-        root: the data root; None takes ``MEDVISTA_DATA``. A YAML file needs none.
+        root: the data root; None takes ``MEDVISTA_DATA``. A YAML file needs none where its files are beside it.
         split: which split.
 
     Raises:
@@ -78,7 +79,7 @@ def read_benchmark(name: str, root: str | Path | None, split: Split) -> list[VQA
             or malformed.
     """
     if is_own(name):
-        return own_benchmark(name).read(split)
+        return own_benchmark(name).read(split, root or os.environ.get("MEDVISTA_DATA"))
     return BENCHMARKS[check_name(name)].read(data_root(root), split)
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from medvista.data.benchmark_files import benchmark_folder, existing
+from medvista.data.confined import confined
 from medvista.data.json_fields import Fields
 from medvista.data.rows import Row, read_json_lines
 from medvista.errors import UserError
@@ -53,7 +54,7 @@ def hub_image(folder: Path, row: Fields, column: str) -> Path:
     """The file of an image column.
 
     Raises:
-        FieldError: the row has no such image.
+        FieldError: the row has no such image, or names one outside of the folder.
         UserError: the file is missing.
     """
-    return existing(folder / row.read(column, str))
+    return existing(confined(folder, row.read(column, str)))

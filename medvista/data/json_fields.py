@@ -8,7 +8,12 @@ from typing import Any, TypeVar
 
 import numpy as np
 
+from medvista.whole_text import whole_text
+
 T = TypeVar("T")
+
+_DEEPEST = 64  # lists and objects in each other; a reader that recurses stops at about a thousand
+_MOST_BITS = 1023  # of a whole number: what lies beyond is no float, and Python prints no 5,000 digits
 
 _NAMES = {str: "a text", int: "an integer", float: "a number", bool: "true or false", list: "a list", dict: "an object"}
 
@@ -114,22 +119,38 @@ class Fields:
         return iter(self._values)
 
 
-def plain(value: Any) -> Any:
+def plain(value: Any, depth: int = 0) -> Any:
     """The value with NumPy scalars and arrays, tuples and paths replaced by what JSON knows.
 
-    A number that is not finite becomes None: ``NaN`` is no JSON, and browsers and strict readers refuse a file with it.
+    A number that is not finite becomes None, since ``NaN`` is no JSON, and browsers and strict readers refuse a file
+    with it; so does one beyond all floats. Half a character becomes the sign for that, and what lies deeper than
+    `_DEEPEST` lists and objects a mark.
     """
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in value]
-    if isinstance(value, np.ndarray | np.generic):
-        return plain(value.tolist())
+    if isinstance(value, str):
+        return whole_text(value)
     if isinstance(value, float):
         return value if math.isfinite(value) else None
-    if value is None or isinstance(value, str | int):
+    if value is None or isinstance(value, bool):
         return value
-    return str(value)
+    if isinstance(value, int):
+        return int(value) if value.bit_length() <= _MOST_BITS else None
+    if depth >= _DEEPEST:
+        return "..."
+    if isinstance(value, Mapping):
+        return {_shown(key): plain(item, depth + 1) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [plain(item, depth + 1) for item in value]
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist(), depth)
+    return _shown(value)
+
+
+def _shown(value: Any) -> str:
+    """As text, whatever a class of another hand makes of that."""
+    try:
+        return whole_text(str(value))
+    except Exception:
+        return f"<{type(value).__name__}>"
 
 
 def _quote(path: str) -> str:

@@ -19,6 +19,7 @@ from types import MappingProxyType
 from medvista.data.answer_text import letter_index, official_options
 from medvista.data.benchmark_files import benchmark_folder, existing
 from medvista.data.cells import cell_text
+from medvista.data.confined import confined
 from medvista.data.json_fields import FieldError
 from medvista.data.rows import Row, RowIds, read_json_lines
 from medvista.errors import UserError
@@ -85,7 +86,7 @@ def _options(row: Row) -> tuple[str, ...]:
 
 
 def _image(folder: Path, name: str) -> Path:
-    path = folder / "images" / name
+    path = confined(folder / "images", name)
     if not path.is_file() and not path.parent.is_dir() and (folder / "images.zip").is_file():
         raise UserError(f"{folder / 'images.zip'} is not unpacked: run `python -m experiments.prepare medxpertqa_mm`")
     return existing(path)

@@ -26,6 +26,7 @@ from typing import Any
 from medvista.data.answer_text import letter_index, official_options
 from medvista.data.benchmark_files import benchmark_folder, existing
 from medvista.data.cells import cell_text
+from medvista.data.confined import confined
 from medvista.data.hub_rows import read_hub_rows, unpacked_folder
 from medvista.data.json_fields import FieldError
 from medvista.data.rows import Row, RowIds, read_json_lines
@@ -109,7 +110,7 @@ def _sample(subject: str, benchmark: str, split: Split, folder: Path, ids: RowId
         split=split,
         question=_with_images(row.read("question", str), places, row),
         answers=answers,
-        images=tuple(existing(folder / row.read(f"image_{place}", str)) for place in places),
+        images=tuple(existing(confined(folder, row.read(f"image_{place}", str))) for place in places),
         group_id=id,
         choices=() if open_ended else choices,
         answer_type="open" if open_ended else "choice",

@@ -15,7 +15,7 @@
     separator: "|"                  # between several images, answers or options in one cell
     shares: {train: 0.7, validation: 0.1, test: 0.2}   # without a split column: whole groups are assigned
 
-Paths are relative to the YAML file. See docs/benchmarks.md.
+Paths are relative to the YAML file, and stay in its folder or in the data root. See docs/benchmarks.md.
 """
 
 from __future__ import annotations
@@ -32,6 +32,7 @@ import yaml
 
 from medvista.data.benchmark_files import existing
 from medvista.data.cells import needed_text
+from medvista.data.confined import confined
 from medvista.data.csv_rows import read_csv_rows
 from medvista.data.json_fields import FieldError, Fields
 from medvista.data.own_rows import Columns, RowReader
@@ -65,19 +66,33 @@ class OwnBenchmark:
     columns: Columns
     files: Mapping[Split, Path]  # of each split; the same file for all where a column tells them apart
     images: Path
+    folder: Path  # of the YAML file
     separator: str = "|"
     shares: Mapping[Split, float] = field(default_factory=dict)  # where no column and no file gives the split
 
-    def read(self, split: Split) -> list[VQASample]:
+    def read(self, split: Split, root: str | Path | None = None) -> list[VQASample]:
         """The questions of one split, in the order of the file.
 
+        Args:
+            split: which split.
+            root: the data root, where there is one: tables and images may be there instead of beside the YAML file.
+
         Raises:
-            UserError: there is no such split, a file or an image is missing, or a row is malformed.
+            UserError: there is no such split, a file or an image is missing or outside of both folders, or a row is
+                malformed.
         """
         if split not in self.files:
             raise UserError(f"{self.name} has no {split} split: give it a file, or a `split` column or `shares`")
+        roots = (self.folder, *([Path(root).expanduser()] if root else []))
+        table, images = self._inside(self.files[split], roots), self._inside(self.images, roots)
         numbers, ids = count(), RowIds()
-        reader = RowReader(benchmark=self.name, columns=self.columns, images=self.images, separator=self.separator)
+        reader = RowReader(
+            benchmark=self.name,
+            columns=self.columns,
+            images=images,
+            roots=roots,
+            separator=self.separator,
+        )
 
         def build(row: Row) -> VQASample | None:
             number, name = next(numbers), self.columns.id
@@ -85,7 +100,7 @@ class OwnBenchmark:
             id = ids.once(needed_text(row.value(name), name), row) if name else str(number)
             return reader.sample(row, id, split) if self._in_split(row, reader.group(row), split) else None
 
-        return [sample for sample in self._rows(self.files[split], build) if sample is not None]
+        return [sample for sample in self._rows(table, build) if sample is not None]
 
     def _rows(self, path: Path, build: Callable[[Row], T]) -> list[T]:
         kind, names = path.suffix.lower(), self.columns.named()
@@ -97,6 +112,12 @@ class OwnBenchmark:
                 f"{path} is not a table that can be read: save it as one of {', '.join(_CSV + _JSON_LINES)}"
             )
         return read_json_lines(path, build, columns=names, mend=_MEND)
+
+    def _inside(self, path: Path, roots: Sequence[Path]) -> Path:
+        try:
+            return confined(Path(), str(path), roots)
+        except FieldError as error:
+            raise UserError(f"{self.name}: {error}; put it there, or set data.root=... to a folder around it") from None
 
     def _in_split(self, row: Row, group: str, split: Split) -> bool:
         name = self.columns.split
@@ -143,6 +164,7 @@ def _built(content: Fields, path: Path) -> OwnBenchmark:
         columns=columns,
         files=files,
         images=folder / content.get("images", str, "."),
+        folder=folder,
         separator=content.get("separator", str, "|"),
         shares=shares,
     )

@@ -16,6 +16,7 @@ from typing import Any
 
 from medvista.data.answer_text import closed_or_open, letter_index, shown_options
 from medvista.data.cells import cell_text, needed_text
+from medvista.data.confined import confined
 from medvista.data.json_fields import FieldError
 from medvista.data.rows import Row
 from medvista.errors import UserError
@@ -52,6 +53,7 @@ class RowReader:
     benchmark: str
     columns: Columns
     images: Path  # folder
+    roots: tuple[Path, ...]  # folders of which one has to hold each image
     separator: str  # between several values in one cell
 
     def sample(self, row: Row, id: str, split: Split) -> VQASample:
@@ -148,12 +150,13 @@ class RowReader:
         return [cell_text(entry, name) for entry in (value if isinstance(value, list) else [value])]
 
     def _image(self, name: str, row: Row) -> Path:
-        path, column = self.images / name, self.columns.image
-        if path.is_file():
-            return path
+        column = self.columns.image
         if "://" in name:
             raise FieldError(f'"{column}" is the address {name}: download the image and give the name of its file')
-        slashed = self.images / name.replace("\\", "/")
+        path = confined(self.images, name, self.roots)
+        if path.is_file():
+            return path
+        slashed = confined(self.images, name.replace("\\", "/"), self.roots)
         if slashed.is_file():
             notice("backslashes in the names of images were read as slashes", row.where)
             return slashed

@@ -25,6 +25,7 @@ from typing import Any
 from medvista.data.answer_text import closed_or_open
 from medvista.data.benchmark_files import PLACE_AGAIN, benchmark_folder, existing
 from medvista.data.cells import cell_text
+from medvista.data.confined import confined
 from medvista.data.hub_rows import hub_image, read_hub_rows, unpacked_folder
 from medvista.data.json_fields import FieldError
 from medvista.data.pickled_values import read_pickled_values
@@ -65,7 +66,7 @@ def _official(row: Row, number: int, split: Split, folder: Path) -> VQASample | 
     first_form = "img_id" in row
     name = row.read("img_id" if first_form else "image", str)
     answers = _labelled(row) if first_form else [row.value("answer")]
-    image = existing(folder / "images" / _SPLITS[split] / f"{name}.jpg")
+    image = existing(confined(folder / "images" / _SPLITS[split], f"{name}.jpg"))
     question = row.read("sent" if first_form else "question", str)
     return _sample(row, f"{split}-{number}", split, question, answers, image, name)
 

@@ -24,6 +24,7 @@ from typing import Literal
 from medvista.data.answer_text import official_options
 from medvista.data.benchmark_files import benchmark_folder, existing
 from medvista.data.cells import cell_text
+from medvista.data.confined import confined
 from medvista.data.csv_rows import read_csv_rows
 from medvista.data.rows import Row
 from medvista.errors import UserError
@@ -124,7 +125,8 @@ def _labelled(label: str, choices: list[str | None]) -> int:
 
 def _image(folder: Path, images: str, figure: str) -> Path:
     # Zip files hold the figures with or without a folder named like the archive around them.
-    candidates = [folder / images / figure, folder / images / images / figure, folder / images / "figures" / figure]
+    folders = (folder / images, folder / images / images, folder / images / "figures")
+    candidates = [confined(each, figure) for each in folders]
     for path in candidates:
         if path.is_file():
             return path

@@ -12,6 +12,7 @@ from typing import Any, TypeVar
 from medvista.data.benchmark_files import PLACE_AGAIN, existing, read_json
 from medvista.data.json_fields import FieldError, Fields
 from medvista.errors import UserError
+from medvista.whole_text import may_hold_half, whole_texts
 
 T = TypeVar("T")
 
@@ -126,8 +127,9 @@ def _json_lines(path: Path, mend: str) -> Iterator[Any]:
             if not line.strip():
                 continue
             try:
-                yield json.loads(line, object_pairs_hook=_each_key_once)
-            except ValueError as error:  # also bytes that are not UTF-8
+                values = json.loads(line, object_pairs_hook=_each_key_once)
+                yield whole_texts(values) if may_hold_half(line) else values
+            except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
                 raise UserError(f"{path}, line {number} is not valid JSON ({error}); {mend}") from None
 
 

@@ -21,6 +21,7 @@ from typing import Literal
 from medvista.data.answer_text import stated_type
 from medvista.data.benchmark_files import PLACE_AGAIN, benchmark_folder, existing, read_json
 from medvista.data.cells import cell_text
+from medvista.data.confined import confined
 from medvista.data.json_fields import FieldError, Fields
 from medvista.data.rows import Row, RowIds, read_rows
 from medvista.errors import UserError
@@ -67,7 +68,7 @@ def read_slake(root: Path, split: Split, language: Literal["en", "zh"] = "en") -
     def build(row: Row) -> VQASample | None:
         if row.read("q_lang", str) != language:
             return None
-        boxes_there = boxes(folder / "imgs" / Path(row.read("img_name", str)).parent)
+        boxes_there = boxes(confined(folder / "imgs", row.read("img_name", str)).parent)
         sample = _sample(row, split, language, folder, boxes_there)
         ids.once(sample.id, row)
         return sample
@@ -138,7 +139,7 @@ def _sample(row: Row, split: Split, language: str, folder: Path, boxes: tuple[Re
         split=split,
         question=question,
         answers=(answer,),
-        images=(existing(folder / "imgs" / image_name),),
+        images=(existing(confined(folder / "imgs", image_name)),),
         group_id=str(Path(image_name).parent),
         answer_type=kind,
         regions=regions,

@@ -14,17 +14,20 @@ from collections.abc import Callable, Collection, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from medvista.data.atomic import replacing
+from medvista.data.confined import confined
 from medvista.data.json_fields import FieldError, Fields, plain
+from medvista.data.line_log import LineLog
 from medvista.data.trajectory_json import trajectory_from_json, trajectory_to_json
 from medvista.errors import UserError
 from medvista.imaging import to_display
 from medvista.types import MedicalImage, Trajectory
+from medvista.whole_text import may_hold_half, whole_texts
 
 _CACHED_IMAGES = 4096
 # The token stream at the end of a line: most of its text, and of the time that parsing takes. The pattern cannot begin
@@ -33,6 +36,8 @@ _NUMBERS = rb"\[[^\]]*\]"
 _STREAM = re.compile(
     rb',\s*"stream":\s*\{"token_ids":\s*%b,\s*"loss_mask":\s*%b,\s*"log_probs":\s*%b\}\}(?=\s*$)' % ((_NUMBERS,) * 3)
 )
+_BY_CONTENT = re.compile(r"(\.\./)*([^/\\]+/)*[0-9a-f]{24}\.png")  # what `_ImageStore` writes
+_UNREADABLE = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)  # as Pillow has it of damaged files
 _PNG = b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"  # behind it, width and height in four bytes each
 
 
@@ -58,7 +63,7 @@ def write_trajectories(
     path.parent.mkdir(parents=True, exist_ok=True)
     store = _ImageStore(images_dir or path.parent / "images", relative_to=path.parent)
     count = 0
-    with _appending(path) if append else replacing(path) as file:
+    with LineLog(path) if append else replacing(path) as file:
         for trajectory in trajectories:
             file.write(_line(trajectory, store, tokens=tokens))
             count += 1
@@ -76,14 +81,13 @@ class TrajectoryWriter:
         path.parent.mkdir(parents=True, exist_ok=True)
         self._store = _ImageStore(images_dir or path.parent / "images", relative_to=path.parent)
         self._tokens = tokens
-        self._appending = _appending(path)
+        self._file = LineLog(path)
 
     def __enter__(self) -> TrajectoryWriter:
-        self._file = self._appending.__enter__()
         return self
 
     def __exit__(self, *exception: Any) -> None:
-        self._appending.__exit__(*exception)
+        self._file.close()
 
     def write(self, trajectory: Trajectory) -> None:
         """Add one episode."""
@@ -128,7 +132,7 @@ def read_trajectories_with_files(path: Path) -> Iterator[tuple[Trajectory, dict[
         stored = [values["observation"], *(turn.get("observation") for turn in values["turns"])]
         pairs = zip(observations, stored, strict=True)
         views = [pair for shown, kept in pairs if shown for pair in zip(shown.images, kept["images"], strict=True)]
-        yield trajectory, {view: path.parent / kept["path"] for view, kept in views}
+        yield trajectory, {view: _image_file(path.parent, kept["path"]) for view, kept in views}
 
 
 def _episodes(
@@ -137,7 +141,7 @@ def _episodes(
     """Every episode and the values it was read from; with `viewing`, without tokens and a last line cut off."""
     if not path.is_file():
         raise UserError(f"trajectory file {path} does not exist: check the path, or write it first")
-    load_pixels = lru_cache(maxsize=_CACHED_IMAGES)(lambda name: load(path.parent / name))
+    load_pixels = lru_cache(maxsize=_CACHED_IMAGES)(lambda name: load(_image_file(path.parent, name)))
     with path.open("rb") as file:
         for number, line in enumerate(file, start=1):
             if not line.strip():
@@ -156,8 +160,9 @@ def _episodes(
 
 def _parse(line: bytes) -> Any:
     try:
-        return json.loads(line)
-    except ValueError as error:  # JSONDecodeError and UnicodeDecodeError
+        values = json.loads(line)
+        return whole_texts(values) if may_hold_half(line) else values
+    except (ValueError, RecursionError) as error:  # JSONDecodeError and UnicodeDecodeError
         cut = "" if line.endswith(b"\n") else ", perhaps because the run that wrote it was cut off"
         raise FieldError(f"it is not valid JSON ({error}){cut}") from error
 
@@ -188,8 +193,25 @@ class _ImageStore:
     def _write(self, path: Path, pixels: np.ndarray) -> None:
         if path.exists():
             return
-        with replacing(path) as file:
+        with replacing(path, sync=False) as file:  # named by its content: torn by a loss of power, it is known
             Image.fromarray(pixels).save(file, format="PNG", compress_level=1)
+
+
+def _image_file(folder: Path, name: str) -> Path:
+    """Where a line of a file in `folder` says that a view is.
+
+    Files may share an images folder that lies elsewhere. There only pictures that are named by their content are taken,
+    which a stranger who wrote the line could not have known.
+
+    Raises:
+        FieldError: it would be read from elsewhere, is missing, or is no file that can be read to an end.
+    """
+    path = folder / name
+    if not _BY_CONTENT.fullmatch(name) or path.is_symlink():
+        path = confined(folder, name)
+    if not path.is_file():  # a pipe would be waited for, a device never ends
+        raise FieldError(f"image {path} does not exist")
+    return path
 
 
 def _read_pixels(path: Path) -> np.ndarray:
@@ -217,35 +239,5 @@ def _opened(path: Path) -> Iterator[Image.Image]:
     try:
         with Image.open(path) as image:
             yield image
-    except OSError as error:  # missing, or PIL's UnidentifiedImageError
-        reason = "does not exist" if not path.exists() else "is not a readable image"
-        raise FieldError(f"image {path} {reason}") from error
-
-
-# --------------------------------------------------------------------------------------------------------------- files
-
-
-@contextmanager
-def _appending(path: Path) -> Iterator[BinaryIO]:
-    """`path` opened at its end, each write passed on at once, so that a kill falls between lines."""
-    _mend_last_line(path)
-    with open(path, "ab", buffering=0) as file:
-        yield file
-
-
-def _mend_last_line(path: Path) -> None:
-    """Drop a last line that a killed run left torn; end with a newline one that is only missing that."""
-    if not path.exists():
-        return
-    with open(path, "r+b") as file:
-        content = file.read()
-        start = content.rfind(b"\n") + 1
-        last = content[start:]
-        if not last:
-            return
-        try:
-            json.loads(last)
-        except ValueError:
-            file.truncate(start)
-        else:
-            file.write(b"\n")
+    except _UNREADABLE as error:
+        raise FieldError(f"image {path} is not a readable image") from error

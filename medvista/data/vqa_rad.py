@@ -19,6 +19,7 @@ from types import MappingProxyType
 from medvista.data.answer_text import closed_or_open, stated_type
 from medvista.data.benchmark_files import benchmark_folder, existing
 from medvista.data.cells import cell_text
+from medvista.data.confined import confined
 from medvista.data.hub_rows import hub_image, read_hub_rows, unpacked_folder
 from medvista.data.json_fields import FieldError
 from medvista.data.rows import Row, RowIds, read_rows
@@ -120,7 +121,7 @@ def _sample(row: Row, split: Split, folder: Path) -> VQASample:
         split=split,
         question=row.read("question", str).strip(),
         answers=(_text(row, "answer"),),
-        images=(existing(folder / IMAGE_FOLDER / image_name),),
+        images=(existing(confined(folder / IMAGE_FOLDER, image_name)),),
         group_id=Path(image_name).stem,
         answer_type=kind,
         metadata=MappingProxyType(

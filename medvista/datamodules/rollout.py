@@ -33,6 +33,8 @@ class RolloutDataModule(RolloutValidationDataModule):
         temperature: of the sampling.
         max_new_tokens: of one turn.
         refill_rounds: how often groups without variance are replaced by others; see `choose_groups`.
+        filter_on: what siblings have to differ in to be learned from: ``"total"``, a reward term, or None for nothing.
+        filter_tolerance: difference up to which they count as equal.
         seed: of the order of questions and of every draw.
 
     Raises:
@@ -51,6 +53,8 @@ class RolloutDataModule(RolloutValidationDataModule):
         max_new_tokens: int,
         temperature: float = 1.0,
         refill_rounds: int = 0,
+        filter_on: str | None = "total",
+        filter_tolerance: float = 1e-6,
         seed: int = 0,
     ) -> None:
         super().__init__(make_collector, validation, max_new_tokens=max_new_tokens)
@@ -59,6 +63,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         self.prompts, self.group_size, self.updates = prompts, group_size, updates
         self.params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature)
         self.refill_rounds = refill_rounds
+        self.filter_on, self.filter_tolerance = filter_on, filter_tolerance
         self.seed = seed
         self.episodes = 0  # played so far, by all processes
         self.generated_tokens = 0  # in those episodes
@@ -104,13 +109,21 @@ class RolloutDataModule(RolloutValidationDataModule):
         """This process's groups by their number in the update, and which of all processes' the update learns from."""
         refills_left = self.refill_rounds
         played = self._play_groups(range(self.prompts))
-        choice = _choose(played, self.prompts, refills_left)
+        choice = self._choose(played, refills_left)
         while choice.refill:
             refills_left -= 1
             so_far = len(choice.useful) + len(choice.flat)
             played |= self._play_groups(range(so_far, so_far + choice.refill))
-            choice = _choose(played, self.prompts, refills_left)
+            choice = self._choose(played, refills_left)
         return played, choice
+
+    def _choose(self, played: Mapping[int, TrajectoryGroup], refills_left: int) -> GroupChoice:
+        """The same choice in every process, from the rewards of all."""
+        shares = gathered({number: _compared(group, self.filter_on) for number, group in played.items()})
+        rewards = {number: earned for share in shares for number, earned in share.items()}
+        tolerance = self.filter_tolerance if self.filter_on is not None else None
+        ordered = [rewards[number] for number in sorted(rewards)]
+        return choose_groups(ordered, wanted=self.prompts, refills_left=refills_left, tolerance=tolerance)
 
     def _count(self, played: Sequence[TrajectoryGroup]) -> dict[str, float]:
         """Adds to the counts; statistics of every episode, also of groups that are left out of the update."""
@@ -145,11 +158,11 @@ class RolloutDataModule(RolloutValidationDataModule):
         return epoch, self.train[index]
 
 
-def _choose(played: Mapping[int, TrajectoryGroup], wanted: int, refills_left: int) -> GroupChoice:
-    """The same choice in every process, from the rewards of all."""
-    shares = gathered({number: group.rewards for number, group in played.items()})
-    rewards = {number: earned for share in shares for number, earned in share.items()}
-    return choose_groups([rewards[n] for n in sorted(rewards)], wanted=wanted, refills_left=refills_left)
+def _compared(group: TrajectoryGroup, name: str | None) -> list[float]:
+    """What the siblings are compared by."""
+    if name is None or name == "total":
+        return group.rewards
+    return [episode.reward.terms[name] if episode.reward else 0.0 for episode in group.trajectories]
 
 
 def _episode_seed(seed: int, epoch: int, sample_id: str, sibling: int) -> int:

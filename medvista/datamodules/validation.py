@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import lightning
 import torch
@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from medvista.errors import UserError
 from medvista.policies import SamplingParams, VLMPolicy
+from medvista.policies.sharding import gathered
 from medvista.ranks import rank, world_size
 from medvista.rollout import RolloutCollector, SampleBatch, TrajectoryBatch
 from medvista.types import VQASample
@@ -51,10 +52,11 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
 
     @property
     def collector(self) -> RolloutCollector:
-        """Plays episodes with the policy that the trainer is training: its weights are never an update old."""
-        policy: VLMPolicy = self.trainer.lightning_module.policy  # type: ignore[union-attr, assignment]
-        if self._collector is None or self._played_by is not policy:
-            self._collector, self._played_by = self._make_collector(policy), policy
+        """Plays episodes with the policy that the trainer is training: its weights are never an update old.
+
+        To be used in `rollout_mode`.
+        """
+        assert self._collector is not None, "episodes are played in rollout mode"
         return self._collector
 
     def val_dataloader(self) -> list[DataLoader[SampleBatch]]:
@@ -72,22 +74,34 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
 
     @contextmanager
     def rollout_mode(self) -> Iterator[None]:
-        """No gradient, evaluation mode, the trainer's precision: Lightning's hook runs outside all three."""
+        """No gradient, evaluation mode, the trainer's precision: Lightning's hook runs outside all three.
+
+        A collective step; inside of it processes play as many turns and tokens as each of them has to.
+        """
         module = self.trainer.lightning_module  # type: ignore[union-attr]
         modes = {part: part.training for part in module.modules()}  # a frozen part may be in evaluation mode throughout
         module.eval()
         try:
-            with torch.no_grad(), self.trainer.precision_plugin.forward_context():  # type: ignore[union-attr]
+            precision = self.trainer.precision_plugin  # type: ignore[union-attr]
+            policy = gathered(cast(VLMPolicy, module.policy))
+            with torch.no_grad(), precision.forward_context(), policy as whole:
+                self._play_with(whole)
                 yield
         finally:
             for part, mode in modes.items():
                 part.training = mode
 
+    def _play_with(self, policy: VLMPolicy) -> None:
+        if self._collector is None or self._played_by is not policy:
+            self._collector, self._played_by = self._make_collector(policy), policy
+
     def _validation_loader(self, samples: Sequence[VQASample]) -> DataLoader[SampleBatch]:
         own, size = samples[rank() :: world_size()], self.validation_batch_size
-        batches = [SampleBatch(own[start : start + size]) for start in range(0, len(own), size)]
-        # Lightning skips a validation without a batch, and with it the sum over processes that the others wait for.
-        return DataLoader(batches or [SampleBatch([])], batch_size=None, collate_fn=_as_it_is)  # type: ignore[arg-type]
+        # As many batches in every process, some of them empty: each is a collective step. Lightning skips a validation
+        # without a batch, and with it the sum over processes that the others wait for.
+        most = max(1, len(samples[:: world_size()]))
+        batches = [SampleBatch(own[start : start + size]) for start in range(0, most, size)]
+        return DataLoader(batches, batch_size=None, collate_fn=_as_it_is)  # type: ignore[arg-type]
 
 
 def _as_it_is(batch: SampleBatch) -> SampleBatch:

@@ -17,6 +17,7 @@ from pydicom.uid import ExplicitVRBigEndian, ExplicitVRLittleEndian, ImplicitVRL
 
 from medvista.errors import UserError
 from medvista.imaging.decimal_commas import mend_decimal_commas
+from medvista.imaging.dicom_bombs import refuse_inflated
 from medvista.notices import notice
 
 _PALETTE = tuple(
@@ -72,8 +73,9 @@ def read_dataset(path: Path, *, pixels: bool = True, image: bool = True) -> pydi
         image: False also takes a file that holds no image.
 
     Raises:
-        UserError: it holds no image, or does not say how that is compressed.
+        UserError: it holds no image, does not say how that is compressed, or is deflated and becomes too large.
     """
+    refuse_inflated(path)
     dataset = pydicom.dcmread(path, force=True, specific_tags=list(_NUMBERS), stop_before_pixels=not pixels)
     mend_decimal_commas(dataset, path)
     if image and not all(dataset.get(tag) for tag in ("Rows", "Columns")):

@@ -13,6 +13,7 @@ from pydicom.pixels.utils import get_j2k_parameters
 from pydicom.uid import UID, RLELossless
 
 from medvista.errors import UserError
+from medvista.imaging.dicom_bombs import refuse_larger_codestreams, start_of_frame
 from medvista.imaging.dicom_padding import padding_mask
 from medvista.imaging.dicom_palette import palette_colours
 from medvista.imaging.limits import refuse_too_large
@@ -20,8 +21,6 @@ from medvista.imaging.pictures import grey_if_grey
 from medvista.notices import notice
 
 _UNREAD = {"HSV", "ARGB", "CMYK", "YBR_PARTIAL_422", "YBR_PARTIAL_420"}  # pydicom gives them out as if they were RGB
-# Markers of JPEG and JPEG-LS behind which the size and depth of a frame stand.
-_START_OF_FRAME = {*range(0xC0, 0xD0), 0xF7} - {0xC4, 0xC8, 0xCC}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -44,6 +43,7 @@ def decode(dataset: Dataset, path: Path) -> Stored:
     shape = (frames, int(dataset.Rows), int(dataset.Columns), samples)
     refuse_too_large(path, shape, max(int(dataset.get("BitsAllocated", 8)) // 8, 1))
     _refuse_without_decoder(dataset, path)
+    refuse_larger_codestreams(dataset, _compression(dataset), path)
     if dataset.PhotometricInterpretation in _UNREAD:
         raise UserError(
             f"{path} holds colours as {dataset.PhotometricInterpretation}, which is not read; convert to RGB."
@@ -118,12 +118,8 @@ def _depth(codestream: bytes) -> int | None:
     """Bits of a value, as a JPEG, JPEG-LS or JPEG 2000 codestream says."""
     if parameters := get_j2k_parameters(codestream):
         return int(parameters["precision"])
-    at = 2
-    while at + 4 < len(codestream) and codestream[at] == 0xFF:
-        if codestream[at + 1] in _START_OF_FRAME:
-            return codestream[at + 4]
-        at += 2 + int.from_bytes(codestream[at + 2 : at + 4], "big")
-    return None
+    at = start_of_frame(codestream)
+    return None if at is None else codestream[at + 4]
 
 
 def _compression(dataset: Dataset) -> UID | None:

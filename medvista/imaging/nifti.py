@@ -24,6 +24,8 @@ from medvista.types import MedicalImage, Plane, Volume, Window
 _TO_LEFT_BACK = np.diag([-1.0, -1.0, 1.0, 1.0])  # NIfTI's millimetres run to the right and the front
 _MILLIMETRES = {"meter": 1000.0, "micron": 0.001}
 _COLOURS = (0, 1007, 2003, 2004)  # intents of a voxel with 3 or 4 bytes: none said, a vector, RGB, RGBA
+# Bytes for each voxel while it is read, as tests/security/test_memory.py measures them.
+_PEAK_COPIES, _PEAK_SCALED = 4, 17
 _THICK = 1.5  # times the finer sides: then slices were acquired along that axis
 
 
@@ -93,7 +95,9 @@ def _header(path: Path, stream: io.BufferedIOBase) -> Any:
         raise UserError(f"{path} holds no voxels: its shape is {shape}.")
     x, y, z = (*shape, 1, 1)[:3]
     scaled = image.dataobj.slope != 1 or image.dataobj.inter != 0
-    refuse_too_large(path, (z, y, x), colours * (8 if scaled else image.get_data_dtype().itemsize))
+    itemsize = image.get_data_dtype().itemsize
+    peak = colours * (_PEAK_SCALED if scaled else _PEAK_COPIES * itemsize)
+    refuse_too_large(path, (z, y, x), colours * (8 if scaled else itemsize), peak)
     return image
 
 

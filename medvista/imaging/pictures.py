@@ -63,6 +63,8 @@ def _opened(path: Path) -> ImageFile:
 
 def _pixels(picture: ImageFile, path: Path) -> np.ndarray:
     """Grey or RGB, upright and on white; what was left out or guessed is counted."""
+    if picture.width * picture.height > MAX_PIXELS:
+        raise UserError(f"{path} is too large: {picture.width} x {picture.height}, more than {MAX_PIXELS:,} pixels.")
     _look_at_frames(picture, path)
     if raw_mode(picture).startswith(("RGB;16", "RGBA;16", "RGBa;16", "RGBX;16", "CMYK;16")):
         notice("colour of 16 bits was read in 8", str(path))

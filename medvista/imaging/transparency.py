@@ -10,6 +10,7 @@ from PIL import Image, ImageOps
 from PIL.ImageFile import ImageFile
 
 GREY_MODES = {"1": np.uint8, "L": np.uint8, "I;16": np.uint16, "I": np.int32, "F": np.float32}
+_AT_ONCE = 2**20  # numbers that are mixed at a time
 _KEYED_MODES = ("1", "L", "RGB", "I;16", "I;16B")  # in which a PNG may name one colour that is transparent
 
 
@@ -60,11 +61,16 @@ def on_white(values: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     array([[127, 100, 255]], dtype=uint8)
     """
     white, opaque = (int(np.iinfo(array.dtype).max) for array in (values, alpha))
-    share = alpha.astype(np.uint64)
-    if values.ndim > alpha.ndim:
-        share = share[..., None]
-    mixed = values.astype(np.uint64) * share + white * (opaque - share)
-    return ((mixed + opaque // 2) // opaque).astype(values.dtype)
+    shown = np.empty_like(values)
+    rows = max(_AT_ONCE * len(values) // max(values.size, 1), 1)
+    for start in range(0, len(values), rows):  # eight bytes for each number, so not for all of a picture at a time
+        strip = slice(start, start + rows)
+        share = alpha[strip].astype(np.uint64)
+        if values.ndim > alpha.ndim:
+            share = share[..., None]
+        mixed = values[strip].astype(np.uint64) * share + white * (opaque - share)
+        shown[strip] = (mixed + opaque // 2) // opaque
+    return shown
 
 
 def _values(picture: Image.Image) -> np.ndarray:

@@ -155,8 +155,8 @@ def ask_local_model(folder: str | Path, device: str = "cpu") -> Ask:
     """
     from transformers import AutoModelForCausalLM, AutoTokenizer  # loads for seconds; only a local judge needs it
 
-    tokenizer: Any = AutoTokenizer.from_pretrained(folder)
-    model = AutoModelForCausalLM.from_pretrained(folder).eval().to(device)
+    tokenizer: Any = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+    model = AutoModelForCausalLM.from_pretrained(folder, trust_remote_code=False).eval().to(device)
 
     def ask(prompt: str) -> str:
         conversation = [{"role": "user", "content": prompt}]

@@ -2,7 +2,7 @@
 
 from medvista.modules.grpo import GRPOModule
 from medvista.modules.sft import SFTModule
-from medvista.modules.vision_pretraining import VisionPretrainingModule
+from medvista.modules.vision_pretraining import LabelledViews, VisionPretrainingModule
 from medvista.settings import GRPOConfig, OptimiserConfig
 
-__all__ = ["GRPOConfig", "GRPOModule", "OptimiserConfig", "SFTModule", "VisionPretrainingModule"]
+__all__ = ["GRPOConfig", "GRPOModule", "LabelledViews", "OptimiserConfig", "SFTModule", "VisionPretrainingModule"]

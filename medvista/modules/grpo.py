@@ -1,33 +1,27 @@
-"""Group relative policy optimisation on the policy's own multi-turn rollouts."""
+"""Policy optimisation on the policy's own multi-turn rollouts, by any of the named objectives."""
 
 from __future__ import annotations
 
 import time
-from typing import Any
+from typing import Any, ClassVar
 
-import lightning
 import torch
 from torch import Tensor
 
-from medvista.functional.objectives import (
-    SURROGATES,
-    aggregate,
-    broadcast_to_tokens,
-    group_advantages,
-    kl_estimate,
-)
-from medvista.modules.optimisation import configure, freeze
-from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
+from medvista.functional.log_probs import WithEntropy
+from medvista.functional.objectives import LossCounts, Objective, make_objective
+from medvista.modules.coefficients import Coefficients
+from medvista.modules.experience_tensors import prepare, sampled_tokens
+from medvista.modules.policy_module import PolicyModule, Stats, means
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.ranks import totals
+from medvista.rl_settings import KLConfig
 from medvista.rollout import ExperienceBatch, minibatches, rollout_statistics
-from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig
+from medvista.settings import GRPOConfig, OptimiserConfig
 
 
-class GRPOModule(lightning.LightningModule):
-    """Owns the policy and the loss; batches are `ExperienceBatch`es played by the datamodule (GRPO, arXiv 2402.03300).
-
-    Optimisation is manual, since an update may take several optimiser steps; each counts in ``global_step``.
+class GRPOModule(PolicyModule):
+    """Learns from `ExperienceBatch`es that the datamodule played with its policy (GRPO, arXiv 2402.03300).
 
     Args:
         policy: the policy to train.
@@ -35,8 +29,14 @@ class GRPOModule(lightning.LightningModule):
         optimiser: see `OptimiserConfig`.
         total_steps: optimiser steps of the schedule.
         temperature: of the rollouts; training log-probabilities are of the same distribution.
-        advantage_scale: see `group_advantages`.
+        objective: what is optimised; by default GRPO as `config` sets it.
+        kl: the KL's target, where its weight is adapted to one.
+        micro_batch_tokens: see `PolicyModule`.
+        gradient_checkpointing: see `PolicyModule`.
     """
+
+    logged_as = "train"
+    largest: ClassVar[frozenset[str]] = frozenset({"train/engine_gap"})
 
     def __init__(
         self,
@@ -46,88 +46,73 @@ class GRPOModule(lightning.LightningModule):
         *,
         total_steps: int,
         temperature: float = 1.0,
-        advantage_scale: AdvantageScale = "std",
+        objective: Objective | None = None,
+        kl: KLConfig | None = None,
+        micro_batch_tokens: int = 0,
+        gradient_checkpointing: bool = False,
     ) -> None:
-        super().__init__()
-        self.automatic_optimization = False
-        self.policy = policy
+        super().__init__(
+            policy,
+            optimiser,
+            total_steps=total_steps,
+            max_grad_norm=config.max_grad_norm,
+            micro_batch_tokens=micro_batch_tokens,
+            gradient_checkpointing=gradient_checkpointing,
+        )
         self.config = config
-        self.optimiser = optimiser
-        self.total_steps = total_steps
         self.temperature = temperature
-        self.advantage_scale: AdvantageScale = advantage_scale
-        freeze(policy, optimiser)
+        self.objective = objective or make_objective("grpo", config)
+        self.coefficients = Coefficients(self.objective, kl or KLConfig(), config)
+        if self.objective.baseline == "values":
+            policy.add_value_head()
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> None:
         """One update: every minibatch of every inner epoch takes one optimiser step."""
         start = time.perf_counter()
         # Before minibatches tear the groups apart.
-        batch.advantages = group_advantages(batch.rewards_PG, self.advantage_scale).flatten()
+        prepare(batch, self.policy, self.objective, self.coefficients.kl, self.temperature)
         generator = torch.Generator().manual_seed(self.global_step)
         steps = [
-            self._optimise(minibatch)
+            self.optimise(minibatch)
             for _ in range(self.config.inner_epochs)
             for minibatch in minibatches(batch, self.config.minibatches, generator)
         ]
         # Before the first optimiser step engine and trainer have the same weights, so this gap is numerical error only.
-        means = {name: torch.stack([step[name] for step in steps]).mean() for name in steps[0]}
-        means["train/engine_gap"] = steps[0]["train/engine_gap"]
-        means["train/seconds"] = torch.tensor(time.perf_counter() - start)
-        self.log("train/engine_gap", means.pop("train/engine_gap"), sync_dist=True, reduce_fx="max", on_epoch=False)
-        self.log_dict(means, batch_size=len(batch), sync_dist=True)
+        logged = means(steps)
+        logged |= self.coefficients.adapt(logged)
+        del logged["train/engine_gap"]
+        self.log("train/engine_gap", steps[0]["train/engine_gap"], sync_dist=True, reduce_fx="max", on_epoch=False)
+        logged["train/seconds"] = torch.tensor(time.perf_counter() - start)
+        self.log_dict(logged, batch_size=len(batch), sync_dist=True)
         self._log_rollouts(batch)
 
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Episodes are scored by `BenchmarkValidation`."""
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keeps the coefficients that have been adapted."""
+        checkpoint["coefficients"] = self.coefficients.state_dict()
 
-    def configure_optimizers(self) -> Any:
-        """See `OptimiserConfig`."""
-        return configure(self.policy, self.optimiser, self.total_steps)
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Goes on with them."""
+        self.coefficients.load_state_dict(checkpoint.get("coefficients", {}))
 
-    def loss(self, batch: ExperienceBatch) -> tuple[Tensor, dict[str, Tensor]]:
-        """The surrogate, plus the KL to the reference where one was computed, and what to log of them.
+    def loss(self, part: ExperienceBatch, counts: LossCounts) -> tuple[Tensor, Stats]:
+        """The objective's loss of some rows, and what to log of it.
 
         Args:
-            batch: rows with advantages, of whole groups or not; this process's part of the step.
+            part: rows with advantages, of whole groups or not; this process's part of the step, or a part of that.
+            counts: see `PolicyModule.loss`.
         """
-        assert batch.advantages is not None, "advantages are of whole groups: compute them before the update begins"
-        mask_NT, counts = batch.loss_mask, world_counts(batch.loss_mask)
-        wanted = "gradient" if self.config.entropy_coefficient else "value"
-        log_probs_NT, entropy_NT = batch.log_probs(self.policy, temperature=self.temperature, entropy=wanted)
-        surrogate = SURROGATES[self.config.surrogate]
-        loss_NT, clipped_NT = surrogate(
-            log_probs_NT,
-            batch.old_log_probs,
-            broadcast_to_tokens(batch.advantages, mask_NT),
-            clip_low=self.config.clip_low,
-            clip_high=self.config.clip_high,
+        wanted: WithEntropy = "gradient" if self.coefficients.entropy_matters else "value"
+        tokens = sampled_tokens(part, self.policy, temperature=self.temperature, entropy=wanted)
+        loss, stats = self.objective.loss(
+            tokens,
+            counts,
+            kl_coefficient=self.coefficients.kl,
+            entropy_coefficient=self.coefficients.entropy,
         )
-        loss = aggregate(loss_NT, mask_NT, self.config.aggregation, counts)
-        entropy = aggregate(entropy_NT, mask_NT, "token", counts)
-        gap_NT = (log_probs_NT.detach() - batch.old_log_probs).abs()
-        stats = {
-            "train/surrogate": loss.detach(),
-            "train/entropy": entropy.detach(),
-            "train/clip_fraction": aggregate(clipped_NT.float(), mask_NT, "token", counts),
-            "train/engine_gap": torch.where(mask_NT, gap_NT, 0.0).max(),
-        }
-        if batch.reference_log_probs is not None:
-            kl_NT = kl_estimate(log_probs_NT, batch.reference_log_probs, self.config.kl_estimator)
-            kl = aggregate(kl_NT, mask_NT, self.config.aggregation, counts)
-            stats["train/kl"] = kl.detach()
-            loss = loss + self.config.kl_coefficient * kl
-        return loss - self.config.entropy_coefficient * entropy, stats
-
-    def _optimise(self, minibatch: ExperienceBatch) -> dict[str, Tensor]:
-        optimizer: Any = self.optimizers()
-        scheduler: Any = self.lr_schedulers()
-        loss, stats = self.loss(minibatch)
-        optimizer.zero_grad()
-        self.manual_backward(with_every_parameter(loss, self.policy, minibatch))
-        self.clip_gradients(optimizer, gradient_clip_val=self.config.max_grad_norm, gradient_clip_algorithm="norm")
-        optimizer.step()
-        scheduler.step()
-        return stats | {"train/loss": loss.detach()}
+        engine_NT = part.old_log_probs if part.engine_log_probs is None else part.engine_log_probs
+        gap_NT = (tokens.log_probs.detach() - engine_NT).abs()
+        stats["engine_gap"] = torch.where(part.loss_mask, gap_NT, 0.0).max()
+        return loss, {f"{self.logged_as}/{name}": value for name, value in stats.items()}
 
     def _log_rollouts(self, batch: ExperienceBatch) -> None:
         """What the episodes of this update showed."""

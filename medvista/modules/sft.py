@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-from typing import Any
-
-import lightning
 from torch import Tensor
 
-from medvista.functional.objectives import negative_log_likelihood
-from medvista.modules.optimisation import configure, freeze
-from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
+from medvista.functional.objectives import LossCounts, negative_log_likelihood
+from medvista.modules.policy_module import PolicyModule, Stats
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.rollout.experience import TokenBatch
 from medvista.settings import Aggregation, OptimiserConfig
 
 
-class SFTModule(lightning.LightningModule):
+class SFTModule(PolicyModule):
     """Learns the tokens the demonstrator wrote; prompts and observations carry no loss.
 
     Args:
@@ -23,29 +19,40 @@ class SFTModule(lightning.LightningModule):
         optimiser: see `OptimiserConfig`.
         total_steps: of the schedule.
         aggregation: ``"sequence"`` keeps short direct answers from outweighing long tool episodes.
+        micro_batch_tokens: see `PolicyModule`.
+        gradient_checkpointing: see `PolicyModule`.
     """
 
+    adapter_dropout = True
+    logged_as = "sft"
+
     def __init__(
-        self, policy: VLMPolicy, optimiser: OptimiserConfig, *, total_steps: int, aggregation: Aggregation = "sequence"
+        self,
+        policy: VLMPolicy,
+        optimiser: OptimiserConfig,
+        *,
+        total_steps: int,
+        aggregation: Aggregation = "sequence",
+        micro_batch_tokens: int = 0,
+        gradient_checkpointing: bool = False,
     ) -> None:
-        super().__init__()
-        self.policy = policy
-        self.optimiser = optimiser
-        self.total_steps = total_steps
+        super().__init__(
+            policy,
+            optimiser,
+            total_steps=total_steps,
+            micro_batch_tokens=micro_batch_tokens,
+            gradient_checkpointing=gradient_checkpointing,
+        )
         self.aggregation: Aggregation = aggregation
-        freeze(policy, optimiser)
 
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
+        """One optimiser step; the loss of it."""
+        found = self.optimise(batch)
+        self.log("sft/loss", found["sft/loss"], prog_bar=True, batch_size=len(batch), sync_dist=True)
+        self.log("sft/grad_norm", found["sft/grad_norm"], batch_size=len(batch), sync_dist=True)
+        return found["sft/loss"]
+
+    def loss(self, part: TokenBatch, counts: LossCounts) -> tuple[Tensor, Stats]:
         """Negative log-likelihood of the demonstrated tokens."""
-        log_probs, _ = batch.log_probs(self.policy)
-        counts = world_counts(batch.loss_mask)
-        loss = negative_log_likelihood(log_probs, batch.loss_mask, self.aggregation, counts)
-        self.log("sft/loss", loss, prog_bar=True, batch_size=len(batch), sync_dist=True)
-        return with_every_parameter(loss, self.policy, batch)
-
-    def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
-        """Episodes are scored by `BenchmarkValidation`."""
-
-    def configure_optimizers(self) -> Any:
-        """See `OptimiserConfig`."""
-        return configure(self.policy, self.optimiser, self.total_steps)
+        log_probs_NT, _ = part.log_probs(self.policy)
+        return negative_log_likelihood(log_probs_NT, part.loss_mask, self.aggregation, counts), {}

@@ -1,8 +1,9 @@
-"""The nano model's pre-stage: its vision tower learns to see before the policy learns to act."""
+"""The pre-stage of a base model made here: its vision tower learns to see before the policy learns to act."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 import lightning
 import torch
@@ -12,11 +13,20 @@ from medvista.data.phantom_views import CLASSES
 from medvista.policies.vlm_policy import VLMPolicy
 
 
+class LabelledViews(NamedTuple):
+    """A batch of views and what each of their visual tokens shows; labels are ``[views, tokens]``."""
+
+    images: Mapping[str, Tensor]  # collated
+    classes: Tensor
+    columns: Tensor
+    rows: Tensor
+
+
 class VisionPretrainingModule(lightning.LightningModule):
     """Dense supervision of every visual token: what it shows and, for an overview's nodule, where.
 
     Args:
-        policy: whose vision tower is trained; the text model is untouched.
+        policy: whose vision tower and projector are trained; the language model is untouched.
         grid: cells along a side of the expert's grid.
         learning_rate: peak of a one-cycle schedule.
         total_steps: optimiser steps of the schedule.
@@ -30,7 +40,7 @@ class VisionPretrainingModule(lightning.LightningModule):
         self.policy = policy
         self.learning_rate = learning_rate
         self.total_steps = total_steps
-        width = policy.model.config.vision_config.out_hidden_size
+        width = policy.model.config.get_text_config().hidden_size
         self.grid = grid
         # "No nodule here" is a place of its own. If only tokens with a nodule were told their place, the others would
         # carry any, and the text model would have to learn to attend before it could learn where to look.
@@ -40,35 +50,37 @@ class VisionPretrainingModule(lightning.LightningModule):
         self.register_buffer("class_weights", torch.ones(len(CLASSES)).index_fill(0, torch.tensor(0), rare))
         self.register_buffer("place_weights", torch.ones(grid + 1).index_fill(0, torch.tensor(grid), rare))
 
-    def forward(self, pixel_values: Tensor, grid_thw: Tensor) -> tuple[Tensor, ...]:
+    def forward(self, images: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
         """Logits of class, column and row, ``[tokens, ...]`` each, of all images one behind the other."""
-        tokens = self.policy.vision_tower(pixel_values, grid_thw=grid_thw).pooler_output
+        tokens = self.policy.family.features(self.policy.body, images)
         return tuple(head(tokens) for head in self.heads)
 
-    def training_step(self, batch: dict[str, Tensor], batch_idx: int) -> Tensor:
+    def training_step(self, batch: LabelledViews, batch_idx: int) -> Tensor:
         """Cross-entropy of the three heads."""
-        logits = self(batch["pixel_values"], batch["image_grid_thw"])
-        targets = [batch[name].flatten() for name in ("classes", "columns", "rows")]
+        logits = self(batch.images)
+        targets = [batch.classes.flatten(), batch.columns.flatten(), batch.rows.flatten()]
         loss = nn.functional.cross_entropy(logits[0], targets[0], weight=self.class_weights)
         for scores, target in zip(logits[1:], targets[1:], strict=True):
             loss = loss + 0.3 * nn.functional.cross_entropy(scores, target, weight=self.place_weights)
-        self.log("vision/loss", loss, prog_bar=True, batch_size=len(batch["classes"]))
+        self.log("vision/loss", loss, prog_bar=True, batch_size=len(batch.classes))
         return loss
 
-    def validation_step(self, batch: dict[str, Tensor], batch_idx: int) -> None:
+    def validation_step(self, batch: LabelledViews, batch_idx: int) -> None:
         """Share of shown objects named right, and of overview nodules placed within one cell."""
-        classes, columns, rows = self(batch["pixel_values"], batch["image_grid_thw"])
-        target = batch["classes"].flatten()
+        classes, columns, rows = self(batch.images)
+        target = batch.classes.flatten()
         shown = target > 1  # a kind or a material
         self.log("vision/val_accuracy", _mean(classes.argmax(-1)[shown] == target[shown]), batch_size=int(shown.sum()))
-        places = batch["columns"].flatten(), batch["rows"].flatten()
+        places = batch.columns.flatten(), batch.rows.flatten()
         at = places[0] != self.grid
         near = (columns.argmax(-1) - places[0]).abs().le(1) & (rows.argmax(-1) - places[1]).abs().le(1)
         self.log("vision/val_localised", _mean(near[at]), batch_size=max(int(at.sum()), 1), prog_bar=True)
 
     def configure_optimizers(self) -> Any:
-        """AdamW on vision tower and heads, one cycle."""
-        parameters = [*self.policy.vision_tower.parameters(), *self.heads.parameters()]
+        """AdamW on all that lies between a picture and the language model, and on the heads; one cycle."""
+        body = self.policy.body.named_parameters()
+        seeing = [parameter for name, parameter in body if not name.startswith("language_model.")]
+        parameters = [*seeing, *self.heads.parameters()]
         optimizer = torch.optim.AdamW(parameters, lr=self.learning_rate, weight_decay=0.01)
         scheduler = torch.optim.lr_scheduler.OneCycleLR(optimizer, self.learning_rate, total_steps=self.total_steps)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}

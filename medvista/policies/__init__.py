@@ -1,6 +1,7 @@
 """Policies: the VLM, how it is prompted, and the engines that generate its turns."""
 
 from medvista.policies.adapters import merge_adapters, read_base
+from medvista.policies.assembled import assemble
 from medvista.policies.chat import ChatRenderer
 from medvista.policies.engines import (
     EndpointEngine,
@@ -27,6 +28,7 @@ __all__ = [
     "ScriptedPolicy",
     "TransformersEngine",
     "VLMPolicy",
+    "assemble",
     "build_nano",
     "merge_adapters",
     "read_base",

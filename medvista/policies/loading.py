@@ -54,7 +54,7 @@ def load_model(path: str | Path, loading: Loading, **model_kwargs: Any) -> Any:
     base = read_base(path)
     options = {"dtype": _DTYPES[loading.dtype], **_quantised(loading), **model_kwargs}
     try:
-        model = AutoModelForImageTextToText.from_pretrained(base or path, **options)
+        model = AutoModelForImageTextToText.from_pretrained(base or path, trust_remote_code=False, **options)
     except (OSError, ValueError) as error:
         if base is None:
             raise

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
+import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
@@ -20,6 +22,7 @@ from medvista.policies.loading import Loading, load_model
 from medvista.policies.logits_head import apply_head, head_form
 from medvista.policies.precision import apply_to_all_but_tables
 
+ROWS_AT_ONCE = 48  # of similar length, in one pass through the model
 _UNKNOWN = "unknown"  # the form of the head before the first forward pass
 
 
@@ -45,12 +48,14 @@ class VLMPolicy(nn.Module):
         self.image_processor = image_processor
         config = self.base_model.config
         self.family: Family = family_class(config)(config, tokenizer, image_processor)
+        self.always_looks = False  # see `_beside_a_blank_picture`
         self._head_form: str | None = _UNKNOWN
+        self.value_head: nn.Linear | None = None
         self.turn_ends: TurnEnds = turn_ends(tokenizer, self.base_model.generation_config)
         vocab_size = self.base_model.get_output_embeddings().weight.shape[0]
         allowed = _allowed_ids(tokenizer, vocab_size, self.turn_ends.ids)
         # Not every tokenizer calls the visual placeholders special, and a sampled one has no image behind it.
-        allowed[self.family.visual_ids()] = False
+        allowed[[i for i in self.family.visual_ids() if i < vocab_size]] = False
         self.register_buffer("allowed_ids", allowed, persistent=False)
 
     @classmethod
@@ -69,14 +74,14 @@ class VLMPolicy(nn.Module):
         try:
             model = load_model(path, loading or Loading(), **model_kwargs)
             beside = tokenizer_path(path)
-            tokenizer = AutoTokenizer.from_pretrained(beside)
-            image_processor = AutoImageProcessor.from_pretrained(beside)
+            tokenizer = AutoTokenizer.from_pretrained(beside, trust_remote_code=False)
+            image_processor = AutoImageProcessor.from_pretrained(beside, trust_remote_code=False)
             family = family_class(model.config)(model.config, tokenizer, image_processor)
             tokenizer.chat_template = find_chat_template(beside, tokenizer, family.mark)
             return cls(model=model, tokenizer=tokenizer, image_processor=image_processor)
         except UserError:
             raise
-        except (OSError, ValueError, SafetensorError) as error:
+        except (OSError, ValueError, SafetensorError, UnpicklingError) as error:
             first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
             raise UserError(
                 f"cannot load a vision-language model from '{path}' ({first_line}); "
@@ -96,6 +101,13 @@ class VLMPolicy(nn.Module):
         """Moves and casts, as `nn.Module` does, all but the tables that the model's code computed."""
         apply_to_all_but_tables(self, partial(super()._apply, fn, recurse))  # type: ignore[arg-type]
         return self
+
+    def add_value_head(self) -> None:
+        """Gives the policy values: a linear map of its last hidden state, 0 at first, not saved with the model."""
+        width = self.base_model.config.get_text_config().hidden_size
+        self.value_head = nn.Linear(width, 1, device=self.device)
+        nn.init.zeros_(self.value_head.weight)
+        nn.init.zeros_(self.value_head.bias)
 
     @property
     def base_model(self) -> Any:
@@ -136,7 +148,7 @@ class VLMPolicy(nn.Module):
     def logits(
         self,
         input_ids: Tensor,
-        attention_mask: Tensor | Mapping[str, Tensor],
+        attention_mask: Tensor | Mapping[str, Tensor | None],
         images: Mapping[str, Tensor],
         *,
         last: int = 0,
@@ -165,8 +177,9 @@ class VLMPolicy(nn.Module):
         *,
         temperature: float = 1.0,
         entropy: WithEntropy = "no",
-        rows_at_once: int = 48,
-    ) -> tuple[Tensor, Tensor]:
+        values: bool = False,
+        rows_at_once: int = ROWS_AT_ONCE,
+    ) -> tuple[Tensor, ...]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
         Rows are scored in buckets of similar length, and the vocabulary only at the positions that count, in chunks:
@@ -179,25 +192,49 @@ class VLMPolicy(nn.Module):
             images: of each row, the processor's tensors in the order of their placeholders.
             temperature: of the sampling distribution.
             entropy: whether to compute the entropies, in nats, and with a gradient or not.
+            values: whether to compute those of the value head, too.
             rows_at_once: size of a bucket.
 
         Returns:
-            ``[N, T]`` log-probabilities and ``[N, T]`` entropies (zeros unless asked for), 0 where no loss is carried.
+            ``[N, T]`` log-probabilities and ``[N, T]`` entropies (zeros unless asked for), 0 where no loss is carried;
+            third, if asked for, ``[N, T]`` values.
         """
         by_length = attention_mask.sum(dim=1).argsort(stable=True)
-        scores = [torch.zeros(token_ids.shape, dtype=torch.float32, device=token_ids.device) for _ in range(2)]
+        scores = [torch.zeros(token_ids.shape, dtype=torch.float32, device=token_ids.device)]
+        scores *= 3 if values else 2
         for rows in by_length.split(rows_at_once):
             longest = int(attention_mask[rows].sum(dim=1).max())
             ids, mask = token_ids[rows, :longest], attention_mask[rows, :longest]
             tensors = self.family.collate([image for row in rows.tolist() for image in images[row]], token_ids.device)
             row, column = loss_mask[rows, :longest].nonzero(as_tuple=True)
+            if self.always_looks and not tensors:
+                ids, mask, tensors = self._beside_a_blank_picture(ids, mask)
             head, states = self._states_before(ids, mask, tensors, row, column)
-            found = chosen_log_probs(
+            found: tuple[Tensor, ...] = chosen_log_probs(
                 head, states, ids[row, column], self.allowed_ids, temperature=temperature, entropy=entropy
             )
             at = (rows[row], column)
+            found = (*found, self._values(states)) if values else found
             scores = [all_.index_put(at, some) for all_, some in zip(scores, found, strict=True)]
-        return scores[0], scores[1]
+        return tuple(scores)
+
+    def _values(self, states_KD: Tensor) -> Tensor:
+        """``[K]`` what is expected to be earned from each position on."""
+        assert self.value_head is not None, "add_value_head first"
+        return self.value_head(states_KD.to(self.value_head.weight.dtype)).squeeze(-1).float()
+
+    def _beside_a_blank_picture(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """Rows without an image, and below them one that shows nothing, so that the vision tower takes part.
+
+        A vision tower that is sharded over processes gathers its weights, and adds up its gradients, in all or in none.
+        """
+        (blank,) = self.family.see([np.zeros((64, 64), dtype=np.uint8)])
+        text = self.tokenizer(self.family.placeholders(blank), add_special_tokens=False, return_tensors="pt")
+        shown = text.input_ids[0].to(ids)
+        below = (0, max(0, len(shown) - ids.shape[1]), 0, 1)  # columns for it, and a row
+        ids, mask = nn.functional.pad(ids, below), nn.functional.pad(mask, below)
+        ids[-1, : len(shown)], mask[-1, : len(shown)] = shown, 1
+        return ids, mask, self.family.collate([blank], ids.device)
 
     def _states_before(
         self, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], row: Tensor, column: Tensor

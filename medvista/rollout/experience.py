@@ -38,8 +38,8 @@ class TokenBatch:
             **more,
         )
 
-    def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, Tensor]:
-        """See `VLMPolicy.forward`: ``[N, T]`` log-probabilities and entropies."""
+    def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, ...]:
+        """See `VLMPolicy.forward`: ``[N, T]`` log-probabilities and entropies, and values if asked for."""
         return policy(self.token_ids, self.attention_mask, self.loss_mask, self.images, **options)
 
     def to(self, device: torch.device | str) -> Self:
@@ -62,17 +62,24 @@ class TokenBatch:
             chosen[f.name] = value
         return replace(self, **chosen)
 
+    def without_loss(self) -> Self:
+        """The batch with every token masked out."""
+        return replace(self, loss_mask=torch.zeros_like(self.loss_mask))
+
 
 @dataclass(slots=True, kw_only=True, eq=False)
 class ExperienceBatch(TokenBatch):
     """What one RL update sees."""
 
-    old_log_probs: Tensor  # [N, T] under the sampling policy, as the engine computed them
+    old_log_probs: Tensor  # [N, T] under the policy before the update, as the engine computed them or the trainer did
     rewards: Tensor  # [N]
     groups: Tensor  # [N], number of the row's group in the update, over all processes; siblings share it
     trajectories: tuple[Trajectory, ...]
     reference_log_probs: Tensor | None = None  # [N, T], filled by ReferenceKL
-    advantages: Tensor | None = None  # [N], filled by the module that learns from the batch
+    advantages: Tensor | None = None  # [N, T], filled by the module that learns from the batch
+    engine_log_probs: Tensor | None = None  # [N, T], as the engine computed them where the old ones are the trainer's
+    values: Tensor | None = None  # [N, T], where the module has a value head
+    returns: Tensor | None = None  # [N, T], what these should have been
     stats: Mapping[str, float] | None = None  # of the collection: seconds, zero-variance share, ...
 
     @classmethod
@@ -102,10 +109,6 @@ class ExperienceBatch(TokenBatch):
         if len(numbers.unique()) < len(numbers) or len(sizes.unique()) > 1:
             raise ValueError(f"rows of groups {self.groups.tolist()} are no whole groups side by side")
         return self.rewards.unflatten(0, (len(numbers), -1))
-
-    def without_loss(self) -> ExperienceBatch:
-        """The batch with every token masked out."""
-        return replace(self, loss_mask=torch.zeros_like(self.loss_mask))
 
 
 def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:

@@ -32,13 +32,17 @@ class GroupChoice:
         return len(self.flat) / (len(self.useful) + len(self.flat))
 
 
-def choose_groups(rewards_PG: Sequence[Sequence[float]], *, wanted: int, refills_left: int) -> GroupChoice:
+def choose_groups(
+    rewards_PG: Sequence[Sequence[float]], *, wanted: int, refills_left: int, tolerance: float | None = 1e-6
+) -> GroupChoice:
     """Sets flat groups aside and says how many to play in their place.
 
     Args:
-        rewards_PG: total rewards of every group played for this update, ``[groups, siblings]``; at least one group.
+        rewards_PG: of every group played for this update, ``[groups, siblings]``, total rewards or one term of them; at
+            least one group.
         wanted: useful groups that the update should have.
         refills_left: how often more may still be played.
+        tolerance: difference between siblings up to which they count as equal; None: no group is flat.
 
     >>> played = [[1.0, 0.0], [1.0, 1.0], [0.0, 0.0]]  # all of the second are right, all of the third are wrong
     >>> choice = choose_groups(played, wanted=3, refills_left=1)
@@ -49,7 +53,8 @@ def choose_groups(rewards_PG: Sequence[Sequence[float]], *, wanted: int, refills
     >>> choice.kept, choice.refill  # one is still missing, but nothing more is played
     ((0, 4), 0)
     """
-    flat = zero_variance(torch.tensor(rewards_PG)).tolist()
+    rewards = torch.tensor(rewards_PG)
+    flat = [False] * len(rewards) if tolerance is None else zero_variance(rewards, tolerance).tolist()
     useful = tuple(index for index, same in enumerate(flat) if not same)
     return GroupChoice(
         useful=useful,

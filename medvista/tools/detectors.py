@@ -63,7 +63,7 @@ def load_detector(config: GroundConfig) -> ZeroShotDetector:
         OSError: transformers cannot load it.
     """
     checkpoint = config.checkpoint or CHECKPOINTS[config.backend]
-    processor = AutoProcessor.from_pretrained(checkpoint, local_files_only=not config.download)
+    processor = AutoProcessor.from_pretrained(checkpoint, local_files_only=not config.download, trust_remote_code=False)
     model = load_whole(_MODELS[config.backend], checkpoint, download=config.download)
     return ZeroShotDetector(config.backend, model.to(pick_device(config.device)), processor, threshold=config.threshold)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from medvista.errors import Terminated
 from medvista.settings import ToolLimits
 from medvista.tools.argument_check import validate_arguments
 from medvista.tools.base import Tool
@@ -156,7 +157,9 @@ class Toolbox:
             return _Ran(_error(ToolErrorType.INVALID_ARGUMENTS, f"{tool.name}: {error}"))
         except CallError as error:
             return _Ran(_error(error.kind, error.message))
-        except (Exception, SystemExit) as error:  # a tool may raise anything; the episode goes on
+        except (KeyboardInterrupt, Terminated):
+            raise
+        except BaseException as error:  # a tool may raise anything; the episode goes on
             log.warning("tool %s raised", tool.name, exc_info=True)
             return _Ran(_error(ToolErrorType.FAILED, raised(tool, error).message))
 

@@ -56,7 +56,7 @@ def test_the_configuration_that_a_run_leaves_is_valid(path: Path) -> None:
         {"data": 3},
         {"rl": {"temperature": 0}},
         {"rl": {"reward": {"accuracy": "much"}}},
-        {"rl": {"grpo": {"kl_estimator": "k4"}}},
+        {"rl": {"kl": {"estimator": "k4"}}},
         {"sft": {"expert": {"jitter_share": 1.5}}},
         {"sft": {"optimiser": {"betas": [0.9]}}},
         {"env": {"tools_limits": {"zoom": {"timeout": 3}}}},

@@ -12,11 +12,11 @@ import pytest
 import torch
 
 from medvista.callbacks import PolicyCheckpoint, ReferenceKL
-from medvista.callbacks.frozen_weights import FrozenWeights
 from medvista.datamodules import RolloutDataModule
 from medvista.errors import UserError
 from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import VLMPolicy
+from medvista.policies.frozen_weights import FrozenWeights
 from medvista.rollout import RolloutCollector
 from medvista.types import VQASample
 
@@ -43,7 +43,7 @@ def fit(
     ) -> tuple[list[float], ReferenceKL]:
         module = GRPOModule(
             copy.deepcopy(policy),
-            GRPOConfig(kl_coefficient=0.01),
+            GRPOConfig(),
             OptimiserConfig(learning_rate=3e-3, warmup_steps=0),
             total_steps=4,
             temperature=temperature,
@@ -162,8 +162,8 @@ def test_an_average_in_float32_of_weights_in_16_bits_is_not_rounded_where_it_sco
     for value in average.values.values():
         value.mul_(1.0101)
     before = {name: value.clone() for name, value in average.values.items()}
-    with average.in_place_of(policy):
-        changed = [not torch.equal(own[name], parameter) for name, parameter in policy.named_parameters()]
+    with average.policy(policy) as averaged:
+        changed = [not torch.equal(own[name], parameter) for name, parameter in averaged.named_parameters()]
     assert any(changed)
     assert all(torch.equal(average.values[name], value) for name, value in before.items())
     assert all(torch.equal(own[name], parameter) for name, parameter in policy.named_parameters())

@@ -58,7 +58,7 @@ def fit(
 ) -> Callable[..., None]:
     def run(policy: VLMPolicy, *callbacks: lightning.Callback) -> None:
         optimiser = OptimiserConfig(learning_rate=1e-2, warmup_steps=0)
-        module = GRPOModule(policy, GRPOConfig(kl_coefficient=0.1), optimiser, total_steps=2)
+        module = GRPOModule(policy, GRPOConfig(), optimiser, total_steps=2)
         data = RolloutDataModule(questions, always_uneven, {}, prompts=3, group_size=3, updates=2, max_new_tokens=16)
         make_trainer(max_steps=2, callbacks=list(callbacks)).fit(module, datamodule=data)
 

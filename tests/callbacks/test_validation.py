@@ -31,7 +31,7 @@ def held_out(questions: list[VQASample]) -> dict[str, list[VQASample]]:
 
 
 def make_module(policy: VLMPolicy, updates: int = 1) -> GRPOModule:
-    config = GRPOConfig(kl_coefficient=0.0)
+    config = GRPOConfig()
     return GRPOModule(copy.deepcopy(policy), config, OptimiserConfig(), total_steps=updates)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -29,13 +30,14 @@ class Table:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        shutil.copytree(TABLES / "img", folder / "img")
 
     def read(self, content: str | bytes, name: str = "t.csv", **columns: Any) -> list[VQASample]:
         """The test questions of a table with these columns beside question, answer, image and split."""
         data = content.encode() if isinstance(content, str) else content
         (self.folder / name).write_bytes(data)
         named = {"question": "question", "answer": "answer", "image": "file", "split": "split"} | columns
-        given = {"name": "t", "questions": name, "images": str(TABLES / "img"), "columns": named}
+        given = {"name": "t", "questions": name, "images": "img", "columns": named}
         (self.folder / "t.yaml").write_text(json.dumps(given))  # JSON is YAML
         return read_benchmark(str(self.folder / "t.yaml"), None, "test")
 

@@ -133,7 +133,7 @@ def test_an_image_that_is_not_there_is_told_with_file_and_row(table: Any, file: 
 
 def test_windows_paths_are_read_and_said(table: Any) -> None:
     (sample,) = table.read(f"{SHORT}..\\img\\0.png,test,Is it CT?,yes\n")
-    assert sample.images == (TABLES / "img" / "../img/0.png",)
+    assert sample.images == (table.folder / "img" / "../img/0.png",)
     assert noticed() == {"backslashes in the names of images were read as slashes": 1}
 
 

@@ -32,7 +32,7 @@ class Losses(lightning.Callback):
 def learn(policy: VLMPolicy, batch: TokenBatch, make_trainer: MakeTrainer, steps: int, **rates: float) -> list[float]:
     module = SFTModule(policy, OptimiserConfig(**rates), total_steps=steps)  # type: ignore[arg-type]
     loader: DataLoader[TokenBatch] = DataLoader([batch] * steps, batch_size=None)  # type: ignore[arg-type]
-    trainer = make_trainer(max_steps=steps, callbacks=[losses := Losses()], gradient_clip_val=1.0)
+    trainer = make_trainer(max_steps=steps, callbacks=[losses := Losses()])
     trainer.fit(module, train_dataloaders=loader)
     return losses.seen
 

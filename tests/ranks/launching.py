@@ -11,9 +11,9 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 
 
-def launch(script: str, folder: Path, world: int, *, timeout: float = 300) -> None:
-    """Runs ``tests/ranks/<script> FOLDER WORLD`` to its end in each process; a hang is an error."""
-    line = [sys.executable, str(Path(__file__).parent / script), str(folder), str(world)]
+def launch(script: str, folder: Path, world: int, *more: str, timeout: float = 300) -> None:
+    """Runs ``tests/ranks/<script> FOLDER WORLD [MORE]`` to its end in each process; a hang is an error."""
+    line = [sys.executable, str(Path(__file__).parent / script), str(folder), str(world), *more]
     shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(_free_port()), "WORLD_SIZE": str(world)}
     environment = os.environ | shared | {"OMP_NUM_THREADS": "1", "PYTHONPATH": str(ROOT)}
     processes = [

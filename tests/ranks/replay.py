@@ -1,4 +1,4 @@
-"""Learns from recorded batches, in one process or as one of several: ``replay.py FOLDER WORLD``."""
+"""Learns from recorded batches, in one process or as one of several: ``replay.py FOLDER WORLD STRATEGY``."""
 
 from __future__ import annotations
 
@@ -11,29 +11,40 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
+from medvista.functional.objectives import LossCounts
 from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import VLMPolicy
 from medvista.ranks import rank, world_size
 from medvista.rollout import ExperienceBatch
+from tests.ranks.recorded import BUDGETS, Case, Outcome, shown
 
-LEARNING_RATE = 2e-3
+LEARNING_RATE = 5e-4
 
 
 class PlainDescent(GRPOModule):
-    """GRPO with SGD, that remembers the norm of each gradient."""
+    """GRPO with SGD and momentum, that remembers the norm of each gradient and from how many parts it came."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.norms: list[float] = []
+        self.parts: list[int] = []
+        self._parts = 0
+
+    def loss(self, part: ExperienceBatch, counts: LossCounts) -> Any:
+        self._parts += 1
+        return super().loss(part, counts)
 
     def configure_optimizers(self) -> Any:
-        optimizer = torch.optim.SGD([p for p in self.policy.parameters() if p.requires_grad], lr=LEARNING_RATE)
+        trained = [p for p in self.policy.parameters() if p.requires_grad]
+        optimizer = torch.optim.SGD(trained, lr=LEARNING_RATE, momentum=0.9)
         scheduler = torch.optim.lr_scheduler.ConstantLR(optimizer, factor=1.0)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
-        gradients = [p.grad for p in self.policy.parameters() if p.grad is not None]
-        self.norms.append(float(torch.nn.utils.get_total_norm(gradients)))
+        super().on_before_optimizer_step(optimizer)
+        self.norms.append(float(self.grad_norm))
+        self.parts.append(self._parts)
+        self._parts = 0
 
 
 class Shares(lightning.LightningDataModule):
@@ -52,18 +63,27 @@ def _share(batch: ExperienceBatch) -> ExperienceBatch:
     return batch.select(rows) if rows else batch.select([0, 1]).without_loss()
 
 
-def main(folder: Path, world: int) -> None:
-    """Leaves the norms and the trained weights in ``<world>.pt``."""
-    recorded = torch.load(folder / "recorded.pt", weights_only=False)
-    config = replace(GRPOConfig(), max_grad_norm=1e9, entropy_coefficient=0.01, **recorded["grpo"])
-    batches = recorded["batches"]
-    steps = len(batches) * config.minibatches * config.inner_epochs
-    optimiser = OptimiserConfig(vision_learning_rate=recorded["vision_learning_rate"])
-    module = PlainDescent(VLMPolicy.from_pretrained(folder / "policy"), config, optimiser, total_steps=steps)
+def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatch], case: Case, tokens: int) -> Outcome:
+    """Learns from the batches, in parts of at most so many tokens."""
+    config = replace(
+        GRPOConfig(),
+        max_grad_norm=1e9,
+        entropy_coefficient=0.01,
+        aggregation=case.aggregation,
+        minibatches=case.minibatches,
+    )
+    steps = len(batches) * case.minibatches
+    module = PlainDescent(
+        policy := VLMPolicy.from_pretrained(folder / "policy"),
+        config,
+        OptimiserConfig(vision_learning_rate=case.vision_learning_rate),
+        total_steps=steps,
+        micro_batch_tokens=tokens,
+    )
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=world,
-        strategy="ddp" if world > 1 else "auto",
+        strategy=strategy,
         max_steps=steps,
         max_epochs=1,
         logger=False,
@@ -74,11 +94,24 @@ def main(folder: Path, world: int) -> None:
         limit_val_batches=0,
         default_root_dir=folder,
     )
-    trainer.fit(module, datamodule=Shares(batches))
+    trainer.fit(module, datamodule=Shares(shown(batches, case, policy.image_token_id)))
     assert trainer.global_step == steps
+    # A strategy may have left each process a shard; putting them together is a collective step.
+    weights = {name: getattr(w, "full_tensor", lambda w=w: w)() for name, w in module.policy.state_dict().items()}
+    return Outcome(norms=module.norms, parts=module.parts, weights=weights)
+
+
+def main(folder: Path, world: int, strategy: str) -> None:
+    """Leaves the outcome of every case and budget in ``<strategy>.pt``."""
+    recorded = torch.load(folder / "recorded.pt", weights_only=False)
+    outcomes = {
+        (case, tokens): replay(folder, world, strategy, recorded["batches"], case, tokens)
+        for case in recorded["cases"]
+        for tokens in BUDGETS
+    }
     if rank() == 0:
-        torch.save({"norms": module.norms, "weights": module.policy.state_dict()}, folder / f"{world}.pt")
+        torch.save(outcomes, folder / f"{strategy}.pt")
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

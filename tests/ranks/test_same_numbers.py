@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any
+from functools import cache
 
 import pytest
 import torch
@@ -13,8 +12,12 @@ from medvista.policies import SamplingParams, VLMPolicy
 from medvista.rollout import ExperienceBatch, RolloutCollector
 from medvista.types import TrajectoryGroup, VQASample
 from tests.ranks.launching import launch
+from tests.ranks.recorded import BUDGETS, CASES, Case, Outcome
 
 UPDATES = 20
+ONE = "auto"
+WORLD = {ONE: 1, "ddp": 2}  # processes under each strategy
+Replayed = dict[tuple[Case, int], Outcome]
 pytestmark = pytest.mark.slow
 
 
@@ -39,31 +42,45 @@ def recorded(
     return batches
 
 
-@pytest.mark.parametrize(
-    ("grpo", "vision_learning_rate"),
-    [
-        ({"aggregation": "sequence", "minibatches": 1}, 0.0),
-        ({"aggregation": "token", "minibatches": 2}, 0.0),
-    ],
-)
+@pytest.fixture(scope="module")
+def replayed(
+    recorded: list[ExperienceBatch], schooled: VLMPolicy, tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], Replayed]:
+    """From a strategy to what all cases left behind under it, at every budget."""
+    folder = tmp_path_factory.mktemp("replays")
+    schooled.save_pretrained(folder / "policy")
+    torch.save({"batches": recorded, "cases": CASES}, folder / "recorded.pt")
+
+    @cache
+    def under(strategy: str) -> Replayed:
+        launch("replay.py", folder, WORLD[strategy], strategy, timeout=600)
+        found: Replayed = torch.load(folder / f"{strategy}.pt", weights_only=False)
+        return found
+
+    return under
+
+
+@pytest.mark.parametrize("strategy", WORLD)
+@pytest.mark.parametrize("case", CASES, ids=str)
 def test_recorded_batches_give_the_same_gradients_and_weights(
-    recorded: list[ExperienceBatch],
-    schooled: VLMPolicy,
-    tmp_path: Path,
-    grpo: dict[str, Any],
-    vision_learning_rate: float,
+    replayed: Callable[[str], Replayed], schooled: VLMPolicy, strategy: str, case: Case
 ) -> None:
-    schooled.save_pretrained(tmp_path / "policy")
-    told = {"batches": recorded, "grpo": grpo, "vision_learning_rate": vision_learning_rate}
-    torch.save(told, tmp_path / "recorded.pt")
-    for world in (1, 2):
-        launch("replay.py", tmp_path, world)
-    one, two = (torch.load(tmp_path / f"{world}.pt") for world in (1, 2))
-    assert len(one["norms"]) == UPDATES * grpo["minibatches"]
-    assert max(one["norms"]) > 1e-2
-    assert two["norms"] == pytest.approx(one["norms"], rel=1e-5, abs=1e-6)
+    expected = replayed(ONE)[case, 0]
+    assert len(expected.norms) == UPDATES * case.minibatches
+    assert max(expected.norms) > 1e-2
     before = schooled.state_dict()
-    moved = max(float((one["weights"][name] - before[name]).abs().max()) for name in before)
-    assert moved > 1e-3  # or nothing was compared
-    for name, weights in one["weights"].items():
-        assert torch.allclose(two["weights"][name], weights, rtol=1e-5, atol=1e-5 * moved + 1e-6), name
+    moved = {name: float((weights - before[name]).abs().max()) for name, weights in expected.weights.items()}
+    assert max(moved.values()) > 1e-3  # or nothing was compared
+    assert any(moved[name] for name in moved if "visual" in name) == bool(case.vision_learning_rate)
+    for tokens in BUDGETS:
+        found = replayed(strategy)[case, tokens]
+        assert found.norms == pytest.approx(expected.norms, rel=1e-5, abs=1e-6)
+        for name, weights in expected.weights.items():
+            assert torch.allclose(found.weights[name], weights, rtol=1e-5, atol=1e-5 * max(moved.values())), name
+
+
+def test_the_steps_were_made_of_one_two_and_four_parts(replayed: Callable[[str], Replayed]) -> None:
+    for strategy in WORLD:
+        for case in CASES:
+            most = [max(replayed(strategy)[case, tokens].parts) for tokens in BUDGETS]
+            print(strategy, case, most)

@@ -85,15 +85,10 @@ def _names(runs: Sequence[Path]) -> list[str]:
 
 def _serve(page: Path, port: int, *, open_browser: bool) -> int:
     """Serve the page's folder to this machine alone, until interrupted."""
-    from functools import partial
-    from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
-
-    class Quiet(SimpleHTTPRequestHandler):
-        def log_message(self, format: str, *args: object) -> None:
-            """Say nothing: a line a picture would bury the address."""
+    from medvista.evaluation.viewer import page_server
 
     try:
-        server = ThreadingHTTPServer(("127.0.0.1", port), partial(Quiet, directory=str(page.parent)))
+        server = page_server(page.parent, port)
     except (OSError, OverflowError) as error:
         print(f"error: port {port} cannot be used ({error}): choose another, or 0 for a free one", file=sys.stderr)
         return 2

@@ -197,6 +197,7 @@ def _merge(schema: type[Config], layers: list[_Layer]) -> Config:
     merged = OmegaConf.structured(schema)
     OmegaConf.set_readonly(merged, False)
     for layer in layers:
+        _refuse_resolvers(layer.settings, layer.where)
         check_layer(schema, layer.settings, layer.where)
         for path in mapping_paths(schema, layer.settings):
             if not layer.key.startswith(".".join((*path, ""))):  # rl.reward.format=0.2 sets one entry, rl.reward={} all
@@ -206,6 +207,17 @@ def _merge(schema: type[Config], layers: list[_Layer]) -> Config:
         except OmegaConfBaseException as error:
             raise _wrong_value(schema, layer.settings, error, layer.where) from None
     return _to_object(schema, merged)
+
+
+def _refuse_resolvers(value: Any, where: str) -> None:
+    """Refuses ``${oc.env:NAME}`` and the like, which would read secrets for a stranger; ``${seed}`` may stay."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list):
+        for item in value:
+            _refuse_resolvers(item, where)
+    elif isinstance(value, str) and ":" in value.partition("${")[2]:
+        raise UserError(f"`{value}` {where}: a configuration may refer to its own keys only, as in ${{seed}}.")
 
 
 def _empty(merged: DictConfig, path: Sequence[str]) -> None:

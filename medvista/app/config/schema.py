@@ -6,19 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from medvista.app.config.rl_schema import RLConfig
 from medvista.schema_field import setting
 from medvista.settings import (
     EndpointConfig,
     ExpertConfig,
     GroundConfig,
-    GRPOConfig,
     LoRAConfig,
     MCPServerConfig,
     NanoConfig,
     OptimiserConfig,
     Quantisation,
     ReadTextConfig,
-    ReferenceKind,
     RetrieveConfig,
     SegmentConfig,
     ToolLimits,
@@ -74,7 +73,10 @@ class EnvConfig:
         "names", help="What the prompt says about the tools: their JSON schemas, their names, or nothing."
     )
     workers: int | None = setting(
-        None, help="Threads that step episodes; null: none where all tools are quick, else one per episode.", least=0
+        None,
+        help="Threads that step episodes; null: one per episode where tools turn out slow; 0: none, so that rollouts "
+        "are the same to the last bit each time even then.",
+        least=0,
     )
     tools_executor: Literal["threads", "processes", "ray"] = setting("threads", help="What runs tools, docs/tools.md.")
     tools_timeout_s: float | None = setting(
@@ -109,6 +111,11 @@ class PolicyConfig:
         help="Hub id or folder of a vision-language model, or of PEFT adapters of one; null: a nano model.",
         also=("model_name_or_path", "model"),
     )
+    language_model: Path | None = setting(
+        None,
+        help="Folder or .gguf file of a text model, which gets a new vision tower (policy.nano.vision_*) that "
+        "pretrain.* teaches to see; null: a nano model.",
+    )
     untrained: str | None = setting(None, help="The same model before training: a baseline of task=evaluate.")
     dtype: WeightsDtype = setting(
         "float32",
@@ -126,12 +133,17 @@ class PolicyConfig:
     )
     lora: LoRAConfig | None = None
     endpoint: EndpointConfig | None = None
+    cache_tokens: int | None = setting(
+        None,
+        help="Tokens that the key-value cache of rollouts may hold, about; episodes beyond them wait. null: no limit.",
+        above=0,
+    )
     nano: NanoConfig = field(default_factory=NanoConfig)
 
 
 @dataclass(kw_only=True)
 class PretrainConfig:
-    """The nano model's pre-stage: it learns to see, then to caption (cached, by the hash of all that shapes it)."""
+    """The pre-stage of a model made here: it learns to see, then to caption; kept by the hash of what shapes it."""
 
     steps: int = setting(420, help="Optimiser steps of the vision pre-stage; 0 skips it.", least=0)
     images: int = setting(2000, help="Phantoms it is trained on, of no split.", above=0)
@@ -165,49 +177,6 @@ class SFTConfig:
     optimiser: OptimiserConfig = field(
         default_factory=lambda: OptimiserConfig(learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.1)
     )
-
-
-@dataclass(kw_only=True)
-class RLConfig:
-    """Reinforcement learning on the policy's own rollouts."""
-
-    updates: int = setting(
-        80,
-        help="Updates; each plays prompts x group_size episodes.",
-        above=0,
-        also=("steps", "iterations", "max_steps"),
-    )
-    prompts: int = setting(24, help="Questions per update.", above=0, also=("batch_size", "train_batch_size"))
-    group_size: int = setting(
-        8, help="Sibling episodes per question.", above=0, also=("num_generations", "rollouts", "n")
-    )
-    temperature: float = setting(1.0, help="Sampling temperature of the episodes that are trained on.", above=0)
-    advantage_scale: Literal["std", "none"] = setting(
-        "std",
-        help="What an advantage is divided by: the standard deviation of its group (GRPO, arXiv 2402.03300), or "
-        "nothing (Dr. GRPO, arXiv 2503.20783).",
-        also=("scale_rewards",),
-    )
-    refill_rounds: int = setting(
-        0, help="How often groups whose rewards are all equal are played again on other questions (DAPO).", least=0
-    )
-    reward: dict[str, float] = setting(
-        {"accuracy": 1.0, "format": 0.1},
-        help="Weight of each reward term. A mapping replaces all of them; rl.reward.format=0.2 sets one. Terms: "
-        "accuracy, format, tool_success, tool_cost, and your own.",
-        also=("reward_funcs", "reward_weights"),
-    )
-    grpo: GRPOConfig = field(default_factory=GRPOConfig)
-    reference: ReferenceKind = setting(
-        "copy",
-        help="The policy of the KL term. copy: the weights that are trained as RL began (of adapters, a small copy); "
-        "cpu: the same, kept in the processor's memory; adapters_off: the weights without their adapters; ema: a "
-        "moving average of the policy.",
-    )
-    reference_decay: float = setting(
-        0.99, help="Share of the old average that an update keeps, of rl.reference=ema.", least=0, most=1
-    )
-    optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))
 
 
 @dataclass(kw_only=True)
@@ -250,11 +219,39 @@ class TrainerConfig:
     accelerator: str = setting("auto", help="cpu, gpu, ... as Lightning names them.", also=("device",))
     devices: int = setting(1, help="Devices per node.", above=0, also=("gpus", "n_gpus", "num_gpus"))
     num_nodes: int = setting(1, help="Machines.", above=0, also=("nodes", "nnodes"))
-    strategy: str = setting("auto", help="ddp, fsdp, ... as Lightning names them.")
+    strategy: Literal["auto", "ddp", "fsdp2", "deepspeed_stage_2", "deepspeed_stage_3"] = setting(
+        "auto",
+        help="How processes share the work: ddp, each with all of the policy, or fsdp2, each with a part. "
+        "deepspeed_... are configured as Lightning wants them, and otherwise not verified.",
+    )
+    timeout_minutes: float = setting(
+        120.0,
+        help="How long a process waits for the others, and for what the leader prepares, before it ends.",
+        above=0,
+    )
     precision: str = setting("32-true", help="bf16-mixed, ... as Lightning names them.", also=("dtype", "bf16", "fp16"))
+    micro_batch_tokens: int | None = setting(
+        None,
+        help="Padded tokens that go through forward and backward at once; an optimiser step of more is made of several "
+        "such parts, with the same gradient. null or 0: a step's rows all at once.",
+        least=0,
+        also=("per_device_train_batch_size", "gradient_accumulation_steps", "accumulate_grad_batches", "max_token_len"),
+    )
+    gradient_checkpointing: bool = setting(
+        False,
+        help="Computes the activations inside each layer again in backward instead of keeping them "
+        "(arXiv 1604.06174): less memory, about a third more time.",
+        also=("activation_checkpointing",),
+    )
     threads: int = setting(0, help="CPU threads; 0 leaves the choice to torch.", least=0)
     checkpoint_every: int = setting(
         10, help="Optimiser steps (SFT) or updates (RL) between two checkpoints.", above=0, also=("save_steps",)
+    )
+    keep_checkpoints: int = setting(
+        2,
+        help="Newest checkpoints of a stage that stay: where the last one is damaged, training goes on from another.",
+        above=0,
+        also=("save_total_limit",),
     )
     validate_every: int = setting(
         25, help="Optimiser steps (SFT) or updates (RL) between two validations.", above=0, also=("eval_steps",)

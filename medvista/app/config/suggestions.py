@@ -28,6 +28,8 @@ def nearest_keys(name: str, known: Mapping[str, Sequence[str]]) -> list[str]:
     >>> nearest_keys("rl.learning_rate", keys), nearest_keys("rl.lr", keys), nearest_keys("rl.seed", keys)
     (['rl.optimiser.learning_rate'], ['rl.optimiser.learning_rate'], ['seed'])
     """
+    if former := [key for key, other in known.items() if name in other and "." in name]:
+        return former
     section = name.rpartition(".")[0]
     if section in known:  # the sections around the key, the closest first
         while section:

@@ -42,7 +42,7 @@ class GivenPolicies:
 
 def decoder(path: str | Path) -> Decode:
     """Token ids to text, as the engine that sampled them did, special tokens kept."""
-    tokenizer = AutoTokenizer.from_pretrained(tokenizer_path(path))
+    tokenizer = AutoTokenizer.from_pretrained(tokenizer_path(path), trust_remote_code=False)
 
     def decode(token_ids: Sequence[int]) -> str:
         return str(tokenizer.decode(list(token_ids), skip_special_tokens=False, clean_up_tokenization_spaces=False))

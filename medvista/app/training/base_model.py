@@ -1,7 +1,8 @@
-"""The base model: the policy before any episode, a hub model or a nano model that learned to see.
+"""The base model: the policy before any episode, a hub model or one made here, which learned to see first.
 
-The nano model of the shipped recipe comes with the package; that of any other recipe is trained once and kept in
-``cache_dir``. ``pretrain.rebuild=true`` trains it whatever there is.
+The nano model of the shipped recipe comes with the package; that of any other recipe, and a language model with a
+vision tower of ours (``policy.language_model``), is trained once and kept in ``cache_dir``. ``pretrain.rebuild=true``
+trains it whatever there is.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ from medvista.app.loading import loading
 from medvista.app.players import Players
 from medvista.app.training.pretraining import corpus, pretrain_captions, pretrain_vision
 from medvista.data.phantoms import RENDERER_VERSION
-from medvista.policies import VLMPolicy, build_nano, read_base
+from medvista.policies import VLMPolicy, assemble, build_nano, read_base
 from medvista.ranks import agreed, led
 
 SHIPPED = Path(medvista.__file__).parent / "assets" / "nano"
@@ -44,7 +45,7 @@ class BaseModel:
         self.config = players.config
 
     def policy(self) -> VLMPolicy:
-        """The model itself; a nano model that is neither shipped nor kept is trained first."""
+        """The model itself; one made here that is neither shipped nor kept is trained first."""
         return VLMPolicy.from_pretrained(self.path, loading(self.config))
 
     @cached_property
@@ -54,7 +55,7 @@ class BaseModel:
             return self.config.policy.path
         if not self.config.pretrain.rebuild and self.is_shipped:
             return SHIPPED
-        kept = self.config.cache_dir / f"nano-{self.recipe}"
+        kept = self._kept
         if agreed(self.config.pretrain.rebuild or not (kept / "config.json").exists()):
             led(lambda: self._train(kept))
         return kept
@@ -68,8 +69,7 @@ class BaseModel:
             return _HERE
         if self.is_shipped:
             return "shipped"
-        kept = self.config.cache_dir / f"nano-{self.recipe}" / "config.json"
-        return "kept from an earlier run" if kept.exists() else _HERE
+        return "kept from an earlier run" if (self._kept / "config.json").exists() else _HERE
 
     @property
     def is_trained_here(self) -> bool:
@@ -81,20 +81,27 @@ class BaseModel:
         """Whether the package holds the model of this recipe."""
         return self.config.policy.path is None and self.recipe == shipped_recipe()
 
+    @property
+    def _kept(self) -> Path:
+        """Where a model made here is kept for other runs."""
+        kind = "nano" if self.config.policy.language_model is None else "assembled"
+        return self.config.cache_dir / f"{kind}-{self.recipe}"
+
     @cached_property
     def recipe(self) -> str:
-        """The hash of all that shapes the nano model: its size, pre-training, vocabulary and the phantoms' renderer."""
+        """The hash of all that shapes a model made here: its parts, pre-training, vocabulary, renderer of phantoms."""
         pretrain = {name: value for name, value in asdict(self.config.pretrain).items() if name != "rebuild"}
         pretrain["caption_optimiser"] = _without_defaults(pretrain["caption_optimiser"])
-        parts = {"pretrain": pretrain, "nano": self.config.policy.nano, "corpus": self._corpus}
-        return config_hash(parts | {"renderer": RENDERER_VERSION})
+        language_model = self.config.policy.language_model
+        text = {"corpus": self._corpus} if language_model is None else {"language_model": _digest(language_model)}
+        return config_hash({"pretrain": pretrain, "nano": self.config.policy.nano, "renderer": RENDERER_VERSION} | text)
 
     @cached_property
     def identity(self) -> str:
         """What two runs must share to have started from the same model."""
         path = self.config.policy.path
         if path is None:
-            return f"nano {self.recipe}"
+            return self._kept.name.replace("-", " ")
         own = _digest(Path(path)) if Path(path).is_dir() else path
         base = read_base(path)  # of adapters
         if base is None:
@@ -108,6 +115,13 @@ class BaseModel:
             for part in sorted(logs.iterdir()):
                 shutil.copytree(part, run / "checkpoints" / "base" / part.name, dirs_exist_ok=True)
 
+    def _untrained(self) -> VLMPolicy:
+        """The model made here before it has seen anything."""
+        nano, seed = self.config.policy.nano, self.config.pretrain.seed
+        if self.config.policy.language_model is not None:
+            return assemble(self.config.policy.language_model, nano, seed=seed)
+        return build_nano(self._corpus, nano, seed=seed)
+
     @cached_property
     def _corpus(self) -> list[str]:
         return list(corpus(self.players))
@@ -115,7 +129,7 @@ class BaseModel:
     def _train(self, folder: Path) -> None:
         """Trains and saves in one move, since the runs of a claim share the cache and may train at the same time."""
         config = self.config.pretrain
-        policy = build_nano(self._corpus, self.config.policy.nano, seed=config.seed)
+        policy = self._untrained()
         folder.parent.mkdir(parents=True, exist_ok=True)
         staging = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
         if config.steps:
@@ -147,12 +161,13 @@ def shipped_card() -> dict[str, Any]:
     return card
 
 
-def _digest(folder: Path) -> str:
+def _digest(model: Path) -> str:
     """Names and sizes of a model's files, and the content of small ones: weights of many GB are not read for it."""
     found = hashlib.sha256()
-    for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+    files = [model] if model.is_file() else sorted(path for path in model.rglob("*") if path.is_file())
+    for path in files:
         size = path.stat().st_size
-        found.update(f"{path.relative_to(folder).as_posix()} {size}\n".encode())
+        found.update(f"{path.relative_to(model.parent if model.is_file() else model).as_posix()} {size}\n".encode())
         if size <= _READ_WHOLE:
             found.update(path.read_bytes())
-    return f"{folder.name} {found.hexdigest()[:16]}"
+    return f"{model.name} {found.hexdigest()[:16]}"

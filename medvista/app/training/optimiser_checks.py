@@ -27,11 +27,6 @@ def check_optimisers(config: ExperimentConfig, base: VLMPolicy) -> None:
     for section in (name for name in _TRAINING if name in used):
         optimiser = getattr(config, section).optimiser
         check_optimiser(optimiser)
-        if optimiser.name == "adamw_fused" and config.trainer.precision == "16-mixed":
-            raise UserError(
-                f"{section}.optimiser.name=adamw_fused unscales gradients by itself, after they are clipped: take "
-                "adamw, or trainer.precision=bf16-mixed."
-            )
         groups = rate_groups(base, optimiser)
         if not any(group["lr"] for group in groups):
             raise UserError(

@@ -1,17 +1,19 @@
-"""The nano model's pre-stage: its vision tower learns to see, then all of it learns to caption single views."""
+"""The pre-stage of a base model made here: its vision tower learns to see, then all of it to caption single views."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import lightning
-import numpy as np
 import torch
 from lightning.pytorch.loggers import CSVLogger
-from torch.utils.data import DataLoader, TensorDataset
+from torch import Tensor
+from torch.utils.data import DataLoader
 
 from medvista.app.players import Players
 from medvista.app.training.progress import shown_training
@@ -19,7 +21,7 @@ from medvista.app.training.trainer import fit
 from medvista.data.expert import ScriptedExpert
 from medvista.data.phantom_views import captioned_views, labelled_views
 from medvista.data.phantoms import Phantom, draw_phantom
-from medvista.modules import SFTModule, VisionPretrainingModule
+from medvista.modules import LabelledViews, SFTModule, VisionPretrainingModule
 from medvista.policies import ChatRenderer, VLMPolicy, text_completion
 from medvista.rollout import TokenBatch
 from medvista.tools.builtin.zoom import zoom_sentence
@@ -27,6 +29,8 @@ from medvista.types import Observation, TokenStream
 
 _PRETRAINING_SEEDS = 50_000_000  # phantoms of no split
 _HELD_OUT_SEEDS = 60_000_000  # of no split, and not trained on
+
+_View = tuple[Mapping[str, Tensor], Tensor, Tensor, Tensor]  # image, and class, column and row of each token
 
 
 def pretrain_vision(players: Players, policy: VLMPolicy, logs: Path) -> None:
@@ -41,10 +45,22 @@ def pretrain_vision(players: Players, policy: VLMPolicy, logs: Path) -> None:
     lightning.seed_everything(config.seed, verbose=False)
     views = _views(players, policy, images=config.images, seed=_PRETRAINING_SEEDS)
     held_out = _views(players, policy, images=100, seed=_PRETRAINING_SEEDS + config.images)
-    loader = DataLoader(views, batch_size=config.batch_size, shuffle=True, drop_last=True, collate_fn=_collate)
-    held_out_loader = DataLoader(held_out, batch_size=config.batch_size, collate_fn=_collate)
+    collate = partial(_collate, policy)
+    loader: DataLoader[LabelledViews] = DataLoader(
+        views,  # type: ignore[arg-type]
+        batch_size=config.batch_size,
+        shuffle=True,
+        drop_last=True,
+        collate_fn=collate,
+    )
+    held_out_loader: DataLoader[LabelledViews] = DataLoader(
+        held_out,  # type: ignore[arg-type]
+        batch_size=config.batch_size,
+        collate_fn=collate,
+    )
     with shown_training(players.progress, "vision pre-stage", config.steps) as shown:
-        fit(_trainer(players, "vision", config.steps, logs, shown), module, loader, held_out_loader)
+        trainer = _trainer(players, "vision", config.steps, logs, shown, gradient_clip_val=1.0)
+        fit(trainer, module, loader, held_out_loader)
 
 
 def pretrain_captions(players: Players, policy: VLMPolicy, logs: Path) -> None:
@@ -103,7 +119,9 @@ def _captions(players: Players, policy: VLMPolicy, *, images: int, seed: int) ->
     ]
 
 
-def _trainer(players: Players, part: str, steps: int, logs: Path, shown: lightning.Callback) -> lightning.Trainer:
+def _trainer(
+    players: Players, part: str, steps: int, logs: Path, shown: lightning.Callback, **options: Any
+) -> lightning.Trainer:
     return lightning.Trainer(
         accelerator=players.config.trainer.accelerator,
         devices=1,
@@ -117,8 +135,8 @@ def _trainer(players: Players, part: str, steps: int, logs: Path, shown: lightni
         num_sanity_val_steps=0,
         check_val_every_n_epoch=None,
         val_check_interval=steps,
-        gradient_clip_val=1.0,
         callbacks=[shown],
+        **options,
     )
 
 
@@ -127,8 +145,8 @@ def _phantoms(players: Players, images: int, seed: int) -> list[Phantom]:
     return [draw_phantom(seed + i, nodules=2 if two and i % 2 else 1) for i in range(images)]
 
 
-def _views(players: Players, policy: VLMPolicy, *, images: int, seed: int) -> TensorDataset:
-    """Patches, grids and token labels of phantom views."""
+def _views(players: Players, policy: VLMPolicy, *, images: int, seed: int) -> list[_View]:
+    """Views of phantoms, and the class, column and row of each of their tokens."""
     nano = players.config.policy.nano
     views = labelled_views(
         _phantoms(players, images, seed),
@@ -138,25 +156,14 @@ def _views(players: Players, policy: VLMPolicy, *, images: int, seed: int) -> Te
         crops=players.config.pretrain.crops,
         seed=seed,
     )
-    processed = policy.image_processor(
-        images=[np.repeat(view[..., None], 3, axis=-1) for view in views.pixels],
-        return_tensors="pt",
-        input_data_format="channels_last",
-    )
-    patches = processed["pixel_values"].unflatten(0, (len(views.pixels), -1))
+    images = policy.family.see(list(views.pixels))
     labels = [torch.from_numpy(part) for part in (views.classes, views.columns, views.rows)]
-    return TensorDataset(patches, processed["image_grid_thw"], *labels)
+    return list(zip(images, *labels, strict=True))
 
 
-def _collate(rows: list[tuple[torch.Tensor, ...]]) -> dict[str, torch.Tensor]:
-    patches, grid, classes, columns, places = (torch.stack(part) for part in zip(*rows, strict=True))
-    return {
-        "pixel_values": patches.flatten(0, 1),
-        "image_grid_thw": grid,
-        "classes": classes,
-        "columns": columns,
-        "rows": places,
-    }
+def _collate(policy: VLMPolicy, views: list[_View]) -> LabelledViews:
+    images, *labels = zip(*views, strict=True)
+    return LabelledViews(policy.family.collate(images), *(torch.stack(part) for part in labels))
 
 
 def corpus(players: Players) -> Iterator[str]:

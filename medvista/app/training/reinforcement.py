@@ -9,16 +9,17 @@ from lightning.pytorch.callbacks import Timer
 
 from medvista.app.arms import Conditions
 from medvista.app.players import Players
+from medvista.app.training.objectives import filter_of, objective_of
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.trainer import fit_stage
-from medvista.callbacks import PolicyCheckpoint, ReferenceKL
+from medvista.callbacks import BatchChecks, CollapseMonitor, PolicyCheckpoint, ReferenceKL
 from medvista.datamodules import RolloutDataModule
 from medvista.modules import GRPOModule
 from medvista.policies import VLMPolicy
 
 
 def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Conditions) -> StageRecord:
-    """Runs GRPO on `policy` in place.
+    """Trains `policy` in place, by the configured objective.
 
     Args:
         players: of the run; they play training and validation episodes.
@@ -29,13 +30,17 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
     config, rl = players.config, players.config.rl
     steps_per_update = rl.grpo.minibatches * rl.grpo.inner_epochs
     steps = rl.updates * steps_per_update
+    objective = objective_of(config)
     module = GRPOModule(
         policy,
         rl.grpo,
         rl.optimiser,
         total_steps=steps,
         temperature=rl.temperature,
-        advantage_scale=rl.advantage_scale,
+        objective=objective,
+        kl=rl.kl,
+        micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
+        gradient_checkpointing=config.trainer.gradient_checkpointing,
     )
     data = RolloutDataModule(
         players.questions.train,
@@ -47,12 +52,21 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         max_new_tokens=config.max_new_tokens,
         temperature=rl.temperature,
         refill_rounds=rl.refill_rounds,
+        filter_on=filter_of(config),
+        filter_tolerance=rl.filter_tolerance,
         seed=config.seed,
     )
-    checkpoint = PolicyCheckpoint(folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update)
+    checkpoint = PolicyCheckpoint(
+        folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update, keep=config.trainer.keep_checkpoints
+    )
     callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
-    if rl.grpo.kl_coefficient:  # a resumed run is given the same policy to start from, so the reference need not travel
+    if objective.kl_coefficient:  # a resumed run is given the same policy to start from: its reference need not travel
         callbacks.append(ReferenceKL(rl.reference, decay=rl.reference_decay, in_checkpoint=False))
+    episodes = config.output_dir / "trajectories" / folder.name
+    if rl.monitor != "off":
+        callbacks.append(CollapseMonitor(episodes, rl.reward, stop=rl.monitor == "stop"))
+    if rl.check_batches:
+        callbacks.append(BatchChecks(episodes, engine_tolerance=rl.engine_tolerance))
     fit_stage(config, players.progress, folder, module, data, callbacks, steps)
     return StageRecord(
         seconds=timer.time_elapsed("train"),

@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
 
-import torch
 from lightning.pytorch.callbacks import Timer
 
 from medvista.app.arms import Conditions
 from medvista.app.config.schema import SFTConfig
 from medvista.app.players import Players
+from medvista.app.training.checkpoint_io import CheckedCheckpointIO
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.trainer import fit_stage
 from medvista.callbacks import PolicyCheckpoint
@@ -49,9 +49,17 @@ def train_sft(
     """
     config = players.config
     benchmark = players.questions.benchmark if keep_best else None
-    checkpoint = PolicyCheckpoint(folder, benchmark=benchmark, every_n_steps=config.trainer.checkpoint_every)
+    checkpoint = PolicyCheckpoint(
+        folder, benchmark=benchmark, every_n_steps=config.trainer.checkpoint_every, keep=config.trainer.keep_checkpoints
+    )
     timer = Timer(duration=None if seconds is None else timedelta(seconds=max(1.0, seconds)), interval="step")
-    module = SFTModule(policy, sft.optimiser, total_steps=steps)
+    module = SFTModule(
+        policy,
+        sft.optimiser,
+        total_steps=steps,
+        micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
+        gradient_checkpointing=config.trainer.gradient_checkpointing,
+    )
     data = SFTDataModule(
         streams,
         players.collector_factory(conditions),
@@ -63,6 +71,6 @@ def train_sft(
     fit_stage(config, players.progress, folder, module, data, [checkpoint, timer], steps)
     best = agreed(checkpoint.best_model_path)
     if keep_best and best:
-        state = torch.load(best, map_location="cpu", weights_only=False)["state_dict"]
+        state = CheckedCheckpointIO().load_checkpoint(best)["state_dict"]
         module.load_state_dict(state)
     return StageRecord(seconds=timer.time_elapsed("train"), steps=module.trainer.global_step)

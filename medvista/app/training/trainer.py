@@ -14,12 +14,17 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from medvista.app.config.schema import ExperimentConfig, TrainerConfig
 from medvista.app.processes import world_shape
 from medvista.app.progress import Progress
+from medvista.app.sigterm import after_this_step
+from medvista.app.training.checkpoint_io import CheckedCheckpointIO
+from medvista.app.training.checkpoints import newest_checkpoint
 from medvista.app.training.progress import shown_training
+from medvista.app.training.save_and_end import SaveAndEnd
+from medvista.app.training.strategies import make_strategy
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
-from medvista.ranks import agreed
-
-_STARTS_ITS_OWN = ("ddp_spawn", "ddp_fork", "ddp_notebook")
+from medvista.modules.policy_module import PolicyModule
+from medvista.policies.sharding import whole
+from medvista.ranks import agreed, leads
 
 
 def make_trainer(
@@ -37,6 +42,7 @@ def make_trainer(
     return lightning.Trainer(
         **_chosen(config),
         callbacks=list(callbacks),
+        plugins=[CheckedCheckpointIO()],
         logger=[
             TensorBoardLogger(run / "tensorboard", name=folder.name, version=""),
             CSVLogger(folder, name="", version="logs"),
@@ -54,14 +60,15 @@ def fit_stage(
     config: ExperimentConfig,
     progress: Progress,
     folder: Path,
-    module: lightning.LightningModule,
+    module: PolicyModule,
     data: lightning.LightningDataModule,
     callbacks: Sequence[lightning.Callback],
     steps: int,
 ) -> None:
     """Trains a stage, or goes on from its last checkpoint, with what every stage has beside its own callbacks.
 
-    It is validated before its first step and after its last, too, so that every curve has a beginning and an end.
+    The module's policy is trained in place, whatever the strategy. It is validated before its first step and after its
+    last, too, so that every curve has a beginning and an end.
     """
     episodes = TrajectoryLogger(config.output_dir / "trajectories" / folder.name)
     with shown_training(progress, folder.name, steps) as shown:
@@ -69,34 +76,28 @@ def fit_stage(
             config.trainer,
             config.output_dir,
             folder,
-            [*callbacks, BenchmarkValidation(), episodes, shown],
+            [*callbacks, SaveAndEnd(), BenchmarkValidation(), episodes, shown],
             max_steps=steps,
             max_epochs=-1,
             val_check_interval=config.trainer.validate_every,
             check_val_every_n_epoch=None,
-            gradient_clip_val=1.0 if module.automatic_optimization else None,
         )
-        last = folder / "last.ckpt"
-        goes_on = agreed(last.exists())
-        if not goes_on:
+        last = agreed(newest_checkpoint(folder) if leads() else None)
+        if last is None:
             trainer.validate(module, datamodule=data, verbose=False)
-        # Our own checkpoint holds optimiser and callback states, which are more than tensors.
-        fit(trainer, module, datamodule=data, ckpt_path=last if goes_on else None, weights_only=False)
+        with after_this_step():
+            fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)
         if trainer.global_step % config.trainer.validate_every:
             trainer.validate(module, datamodule=data, verbose=False)
+        module.policy = whole(module.policy)
 
 
 def check_trainer(config: TrainerConfig) -> None:
     """Refuses what Lightning does not know or have here.
 
     Raises:
-        UserError: with Lightning's first sentence; or the strategy would start processes of its own.
+        UserError: with Lightning's first sentence; or a package is missing.
     """
-    if config.strategy.startswith(_STARTS_ITS_OWN):
-        raise UserError(
-            f"trainer.strategy={config.strategy} starts its processes while training, when files are written already: "
-            "use ddp."
-        )
     try:
         lightning.Trainer(**_chosen(config), logger=False, enable_checkpointing=False)
     except (ValueError, MisconfigurationException) as error:
@@ -124,6 +125,6 @@ def _chosen(config: TrainerConfig) -> dict[str, Any]:
         "accelerator": config.accelerator,
         "devices": devices,
         "num_nodes": nodes,
-        "strategy": config.strategy,
+        "strategy": make_strategy(config, devices * nodes),
         "precision": config.precision,
     }

@@ -4,7 +4,8 @@
 pictures, `writer` writes; ``page/`` is the page itself.
 """
 
+from medvista.evaluation.viewer.serving import page_server
 from medvista.evaluation.viewer.sources import Source, find_sources
 from medvista.evaluation.viewer.writer import write_viewer
 
-__all__ = ["Source", "find_sources", "write_viewer"]
+__all__ = ["Source", "find_sources", "page_server", "write_viewer"]

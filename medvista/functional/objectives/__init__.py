@@ -1,23 +1,25 @@
-"""What training optimises: advantages, surrogates, how tokens add up to one loss, and the KL to a reference."""
+"""What training optimises: objectives by name, and the pure functions that they are put together from."""
 
+from medvista.functional.objectives.adaptive import adapted_entropy_coefficient, adapted_kl_coefficient
 from medvista.functional.objectives.advantages import broadcast_to_tokens, group_advantages, zero_variance
 from medvista.functional.objectives.kl import kl_estimate
-from medvista.functional.objectives.losses import (
-    SURROGATES,
-    LossCounts,
-    aggregate,
-    clipped_surrogate,
-    negative_log_likelihood,
-)
+from medvista.functional.objectives.losses import LossCounts, aggregate, negative_log_likelihood
+from medvista.functional.objectives.named import OBJECTIVES, make_objective
+from medvista.functional.objectives.objective import Episodes, Objective, SampledTokens
 
 __all__ = [
-    "SURROGATES",
+    "OBJECTIVES",
+    "Episodes",
     "LossCounts",
+    "Objective",
+    "SampledTokens",
+    "adapted_entropy_coefficient",
+    "adapted_kl_coefficient",
     "aggregate",
     "broadcast_to_tokens",
-    "clipped_surrogate",
     "group_advantages",
     "kl_estimate",
+    "make_objective",
     "negative_log_likelihood",
     "zero_variance",
 ]

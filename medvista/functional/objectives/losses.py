@@ -1,8 +1,7 @@
-"""Surrogate losses and how tokens are aggregated."""
+"""How the losses of tokens become one number."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -29,7 +28,11 @@ class LossCounts:
 
 
 def aggregate(
-    values_NT: Tensor, mask_NT: Tensor, how: Aggregation = "sequence", counts: LossCounts | None = None
+    values_NT: Tensor,
+    mask_NT: Tensor,
+    how: Aggregation = "sequence",
+    counts: LossCounts | None = None,
+    longest: int = 1,
 ) -> Tensor:
     """One number from per-token values; sequences without any masked-in token do not count.
 
@@ -38,8 +41,10 @@ def aggregate(
         mask_NT: ``[N, T]`` bool, True on tokens that count.
         how: ``"sequence"``: mean over a sequence's tokens, then over the N sequences, so that short answers and long
             tool episodes weigh the same (GRPO, arXiv 2402.03300, eq. 3); ``"token"``: mean over all tokens (DAPO, arXiv
-            2503.14476, eq. 8).
+            2503.14476, eq. 8); ``"constant"``: sum over a sequence's tokens by `longest`, then mean over the sequences
+            (Dr. GRPO, arXiv 2503.20783).
         counts: what the sum is divided by; by default what these rows hold.
+        longest: tokens that a sequence may have.
 
     >>> values, mask = torch.tensor([[1.0, 1.0], [4.0, 0.0]]), torch.tensor([[True, True], [True, False]])
     >>> aggregate(values, mask, "sequence"), aggregate(values, mask, "token")
@@ -49,6 +54,8 @@ def aggregate(
     counts = counts or LossCounts.of(mask_NT)
     if how == "token":
         return kept_NT.sum() / (counts.tokens or 1.0)
+    if how == "constant":
+        return kept_NT.sum() / (longest * (counts.sequences or 1.0))
     return (kept_NT.sum(dim=1) / mask_NT.sum(dim=1).clamp_min(1)).sum() / (counts.sequences or 1.0)
 
 
@@ -57,33 +64,3 @@ def negative_log_likelihood(
 ) -> Tensor:
     """The supervised loss: minus the log-probability of the demonstrated tokens, in nats."""
     return aggregate(-log_probs_NT, mask_NT, how, counts)
-
-
-def clipped_surrogate(
-    log_probs_NT: Tensor,
-    old_log_probs_NT: Tensor,
-    advantages_NT: Tensor,
-    *,
-    clip_low: float = 0.2,
-    clip_high: float = 0.2,
-) -> tuple[Tensor, Tensor]:
-    """PPO's clipped objective as a loss, token by token (arXiv 1707.06347, eq. 7; GRPO, arXiv 2402.03300, eq. 3).
-
-    Args:
-        log_probs_NT: under the policy being updated.
-        old_log_probs_NT: under the policy that sampled.
-        advantages_NT: per token.
-        clip_low: ratios below ``1 - clip_low`` earn nothing more.
-        clip_high: ratios above ``1 + clip_high`` earn nothing more; larger than `clip_low` is DAPO's clip-higher.
-
-    Returns:
-        ``[N, T]`` losses and ``[N, T]`` bool, True where the clip is active.
-    """
-    ratio_NT = (log_probs_NT - old_log_probs_NT).exp()
-    clipped_NT = ratio_NT.clamp(1 - clip_low, 1 + clip_high)
-    loss_NT = -torch.minimum(ratio_NT * advantages_NT, clipped_NT * advantages_NT)
-    active_NT = ((ratio_NT > 1 + clip_high) & (advantages_NT > 0)) | ((ratio_NT < 1 - clip_low) & (advantages_NT < 0))
-    return loss_NT, active_NT
-
-
-SURROGATES: dict[str, Callable[..., tuple[Tensor, Tensor]]] = {"clipped": clipped_surrogate}

@@ -28,36 +28,40 @@ def attention_pattern(mask: Tensor, new: int) -> Tensor:
     return (mask.bool()[:, None, :] & causal | itself)[:, None]
 
 
-def within_window(mask: Tensor, new: int, window: int) -> Tensor:
-    """``[B, 1, new, L]`` True where a column is among the last `window` tokens of its row, seen from a new one.
+def within_window(columns: Tensor, real: Tensor, window: int) -> Tensor:
+    """``[B, 1, n, L]`` True where a column is among the last `window` tokens of its row, seen from a new one.
 
     Tokens are counted, not columns: a gap in a row makes nothing older.
 
-    >>> within_window(torch.tensor([[1, 1, 0, 1]]), new=1, window=2).int()[0, 0]
+    Args:
+        columns: ``[B, n]``, where the new tokens stand.
+        real: ``[B, L]``, 1 where the cache holds a token.
+        window: tokens, the new one included.
+
+    >>> within_window(torch.tensor([[3]]), torch.tensor([[1, 1, 0, 1]]), window=2).int()[0, 0]
     tensor([[0, 1, 1, 1]], dtype=torch.int32)
     """
-    token = mask.cumsum(dim=1)  # [B, L], its number in the row
-    return (token[:, None, :] > token[:, token.shape[1] - new :, None] - window)[:, None]
+    number = real.cumsum(dim=1)  # [B, L], of each token in its row
+    return (number[:, None, :] > number.gather(1, columns)[:, :, None] - window)[:, None]
 
 
-def same_image(of_image: Tensor, mask: Tensor, new: int) -> Tensor:
-    """``[B, 1, new, L]`` True where a column holds a token of the image that a new one belongs to.
+def same_image(columns: Tensor, of_image: Tensor, real: Tensor) -> Tensor:
+    """``[B, 1, n, L]`` True where a column holds a token of the image that a new one belongs to.
 
     Args:
-        of_image: ``[B, L]`` True on the placeholders of images; of two images that touch, the second continues the
-            first, as in the models that look both ways inside an image.
-        mask: ``[B, L]``, 1 where the cache holds a token.
-        new: how many of the columns are being fed now.
+        columns: ``[B, n]``, where the new tokens stand.
+        of_image: ``[B, L]`` True on the visual tokens; two images without text between them count as one, as in the
+            models that look both ways inside an image.
+        real: ``[B, L]``, 1 where the cache holds a token.
 
-    >>> row = torch.tensor([[0, 1, 1, 0, 1]]).bool()
-    >>> same_image(row, torch.ones(1, 5), new=4).int()[0, 0]
+    >>> of_image = torch.tensor([[0, 1, 1, 0, 1]]).bool()
+    >>> same_image(torch.tensor([[1, 3, 4]]), of_image, torch.ones(1, 5)).int()[0, 0]
     tensor([[0, 1, 1, 0, 0],
-            [0, 1, 1, 0, 0],
             [0, 0, 0, 0, 0],
             [0, 0, 0, 0, 1]], dtype=torch.int32)
     """
-    # A gap between two tokens of an image is part of it: an image has as many blocks as runs of text before it.
-    text = (mask.bool() & ~of_image).cumsum(dim=1)
-    block = torch.where(of_image, text, -1)
-    queries = block[:, block.shape[1] - new :, None]
-    return ((queries == block[:, None, :]) & (queries >= 0))[:, None]
+    of_image = of_image & real.bool()
+    text = (real.bool() & ~of_image).cumsum(dim=1)  # [B, L], tokens of text so far: the same all through an image
+    image = torch.where(of_image, text, -1)
+    mine = image.gather(1, columns)[:, :, None]
+    return ((mine == image[:, None, :]) & (mine >= 0))[:, None]

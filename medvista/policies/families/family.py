@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import DynamicCache
 
 from medvista.errors import UserError
-from medvista.policies.families.attention import attention_pattern, within_window
+from medvista.policies.families.attention import within_window
 from medvista.policies.families.pictures import PictureInput, one_each
 
 Image = Mapping[str, Tensor]  # what a family makes of one picture: what the model takes, and what placeholders need
@@ -31,6 +31,7 @@ class Family:
 
     model_types: ClassVar[tuple[str, ...]] = ()  # `config.model_type` of its checkpoints
     tensors: ClassVar[frozenset[str]] = frozenset({"pixel_values"})  # what its image processor gives
+    counts: ClassVar[frozenset[str]] = frozenset()  # those of them that placeholders need and the model does not take
     tower: ClassVar[str] = "vision_tower"  # the image encoder's name in the body of the model
     # Tokens beside the placeholder that belong to pictures; those that a vocabulary has are never sampled.
     visual_tokens: ClassVar[tuple[str, ...]] = ()
@@ -41,7 +42,14 @@ class Family:
         self.config = config
         self.tokenizer = tokenizer
         self.image_processor = image_processor
-        self.pictures = PictureInput(image_processor, tensors=self.tensors, split=self.split)
+        self.pictures = PictureInput(
+            image_processor, tensors=self.tensors, split=self.split, arrange=self.arrange, options=self.options
+        )
+
+    @classmethod
+    def takes(cls, config: Any) -> bool:
+        """Whether a model with this configuration is of the family."""
+        return config.model_type in cls.model_types
 
     # ---------------------------------------------------------------------------------------------------------- tokens
 
@@ -87,6 +95,15 @@ class Family:
 
     # ---------------------------------------------------------------------------------------------------------- images
 
+    @property
+    def options(self) -> Mapping[str, Any] | None:
+        """What the image processor is told beside the pictures; None where a crop of it has to be undone."""
+        return None
+
+    def arrange(self, pictures: list[np.ndarray]) -> Any:
+        """Pictures ``[H, W, 3]`` in the form in which the image processor is given them."""
+        return pictures
+
     def split(self, batch: Mapping[str, Any]) -> list[dict[str, Tensor]]:
         """What the image processor gave for several pictures, one mapping per picture."""
         return one_each(batch)
@@ -99,13 +116,24 @@ class Family:
         """What the model takes for several pictures, in the order of their placeholders; empty for none."""
         if not images:
             return {}
-        return {name: torch.cat([image[name] for image in images]).to(device) for name in images[0]}
+        names = images[0].keys() - self.counts
+        return {name: torch.cat([image[name] for image in images]).to(device) for name in sorted(names)}
 
     # ----------------------------------------------------------------------------------------------------------- model
 
     def vision_tower(self, body: nn.Module) -> nn.Module:
         """The image encoder, projector included where the model keeps them together."""
         return body.get_submodule(self.tower)
+
+    def features(self, body: Any, images: Mapping[str, Tensor]) -> Tensor:
+        """``[tokens, width]``: what the model puts in place of the placeholders of these images, in their order.
+
+        Args:
+            body: of the model, below its head.
+            images: collated.
+        """
+        found = body.get_image_features(**images).pooler_output
+        return found if isinstance(found, Tensor) else torch.cat(list(found))
 
     def positions(self, body: nn.Module, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor]) -> Tensor:
         """Position of each token, counted from 0 in every row; the last two dimensions are ``[B, T]``.
@@ -126,22 +154,25 @@ class Family:
         """What else the model takes with whole streams ``[B, T]``, images or not."""
         return {}
 
-    def pattern(self, mask: Tensor, ids: Tensor, new: int) -> Tensor:
-        """``[B, 1, new, L]`` True where new tokens of a cache may look, whatever their distance; see `visible`."""
-        return attention_pattern(mask, new)
+    def pattern(self, causal: Tensor, columns: Tensor, ids: Tensor, real: Tensor) -> Tensor:
+        """``[B, 1, n, L]`` True where new tokens of a cache may look, whatever the distance; see `visible`."""
+        return causal
 
-    def visible(self, mask: Tensor, ids: Tensor, new: int) -> Tensor | dict[str, Tensor]:
-        """The attention mask of the last `new` columns of a cache, as the model takes it.
+    def visible(
+        self, causal: Tensor, columns: Tensor, ids: Tensor, real: Tensor
+    ) -> Tensor | Mapping[str, Tensor | None]:
+        """The attention mask of tokens that are fed to a cache, as the model takes it.
 
         Args:
-            mask: ``[B, L]``, 1 where the cache holds a token.
-            ids: ``[B, L]``, the tokens.
-            new: how many of the columns are being fed now.
+            causal: ``[B, 1, n, L]`` True where each may look if every token looks at all before it.
+            columns: ``[B, n]``, where the new tokens stand in the cache.
+            ids: ``[B, L]``, the tokens of the cache, those that are fed now included.
+            real: ``[B, L]``, 1 where the cache holds a token.
         """
-        pattern, window = self.pattern(mask, ids, new), self._window
+        pattern, window = self.pattern(causal, columns, ids, real), self._window
         if window is None:
             return pattern
-        sliding = pattern & within_window(mask, new, window)
+        sliding = pattern & within_window(columns, real, window)
         by_layer = hasattr(self.config.get_text_config(), "layer_types")
         return {"full_attention": pattern, "sliding_attention": sliding} if by_layer else sliding
 

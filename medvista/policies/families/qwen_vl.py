@@ -23,6 +23,11 @@ class QwenVL(Family):
     tower = "visual"
     visual_tokens = ("<|vision_start|>", "<|vision_end|>", "<|vision_pad|>", "<|image_pad|>", "<|video_pad|>")
 
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """Nothing: it neither crops nor pads."""
+        return {}
+
     def visual_ids(self) -> list[int]:
         """Also what the configuration names, where a vocabulary calls it otherwise."""
         named = (self.config.video_token_id, self.config.vision_start_token_id, self.config.vision_end_token_id)

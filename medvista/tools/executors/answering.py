@@ -63,14 +63,14 @@ def pack_replies(tool: Tool, replies: Sequence[Reply]) -> tuple[bytes, list[Any]
 def _answer_one(tool: Tool, request: ToolRequest) -> Reply:
     try:
         return Reply(value=tool(request.images, **request.arguments))
-    except (Exception, SystemExit) as error:
+    except BaseException as error:  # also what a library of another language raises
         return _failed(tool, error)
 
 
 def _failed(tool: Tool, error: BaseException) -> Reply:
     if isinstance(error, ArgumentError):
-        return Reply(failure=ToolErrorType.INVALID_ARGUMENTS, message=str(error))
-    if isinstance(error, MemoryError) or any(words in str(error) for words in _NO_MEMORY):
+        return Reply(failure=ToolErrorType.INVALID_ARGUMENTS, message=failures.words(error))
+    if isinstance(error, MemoryError) or any(sign in failures.words(error) for sign in _NO_MEMORY):
         return _reply(failures.out_of_memory(tool))
     return _reply(failures.raised(tool, error), trace="".join(traceback.format_exception(error)))
 

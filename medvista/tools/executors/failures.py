@@ -71,5 +71,13 @@ def closed(tool: Tool) -> CallError:
     return CallError(ToolErrorType.UNAVAILABLE, f"{tool.name} is not run any more: its executor was closed.")
 
 
+def words(error: BaseException) -> str:
+    """What an exception says of itself; nothing where saying it raises."""
+    try:
+        return str(error)
+    except Exception:
+        return ""
+
+
 def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {str(error)[:_LONGEST]}"
+    return f"{type(error).__name__}: {words(error)[:_LONGEST]}"

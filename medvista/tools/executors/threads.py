@@ -77,6 +77,8 @@ class ThreadExecutor(Executor):
         except queue.Empty:
             places.abandon(outcome)
             raise failures.took_too_long(tool, seconds) from None
+        if isinstance(error, KeyboardInterrupt):  # raised by the tool: a person's reaches the main thread
+            raise failures.raised(tool, error)
         if error is not None:
             raise error
         return value

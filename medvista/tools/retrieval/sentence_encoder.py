@@ -40,8 +40,8 @@ class SentenceEncoder:
 
     def __init__(self, device: torch.device) -> None:
         folder = packaged_model()
-        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
-        model = AutoModel.from_pretrained(folder, local_files_only=True)
+        self._tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
+        model = AutoModel.from_pretrained(folder, local_files_only=True, trust_remote_code=False)
         self._model = model.eval().requires_grad_(False).to(device)
 
     @torch.inference_mode()

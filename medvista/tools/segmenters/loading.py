@@ -104,7 +104,9 @@ def _sam(config: SegmentConfig, device: torch.device) -> PlaceSegmenter:
 
 def _reading(config: SegmentConfig, by_place: PlaceSegmenter, device: torch.device) -> ConceptSegmenter:
     model = _model(Sam3Model, config)
-    tokenizer = AutoTokenizer.from_pretrained(_checkpoint(config), local_files_only=not config.download)
+    tokenizer = AutoTokenizer.from_pretrained(
+        _checkpoint(config), local_files_only=not config.download, trust_remote_code=False
+    )
     return ConceptSegmenter(model.to(device), tokenizer, by_place.view, by_place, threshold=config.threshold)
 
 

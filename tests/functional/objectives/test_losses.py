@@ -8,7 +8,9 @@ import pytest
 import torch
 from torch import Tensor
 
-from medvista.functional.objectives.losses import aggregate, clipped_surrogate, negative_log_likelihood
+from medvista.functional.objectives import Episodes, SampledTokens, make_objective
+from medvista.functional.objectives.losses import LossCounts, aggregate, negative_log_likelihood
+from medvista.functional.objectives.surrogates import clipped
 
 MASK = torch.tensor([[False, True, True, True], [False, True, False, False]])
 
@@ -17,13 +19,20 @@ def log_ratios(*ratios: float) -> Tensor:
     return torch.tensor([[math.log(ratio) for ratio in ratios]])
 
 
+def clipped_surrogate(
+    log_probs: Tensor, old: Tensor, advantages: Tensor, *, clip_low: float = 0.2, clip_high: float = 0.2
+) -> tuple[Tensor, Tensor]:
+    return clipped((log_probs - old).exp(), log_probs, advantages, clip_low, clip_high)
+
+
 def test_sequences_weigh_the_same_or_tokens_do() -> None:
     values = torch.tensor([[9.0, 1.0, 2.0, 3.0], [9.0, 10.0, 9.0, 9.0]])
     assert aggregate(values, MASK, "sequence").item() == pytest.approx((2 + 10) / 2)
     assert aggregate(values, MASK, "token").item() == pytest.approx((1 + 2 + 3 + 10) / 4)
+    assert aggregate(values, MASK, "constant", longest=5).item() == pytest.approx((1 + 2 + 3 + 10) / 5 / 2)
 
 
-@pytest.mark.parametrize("how", ["sequence", "token"])
+@pytest.mark.parametrize("how", ["sequence", "token", "constant"])
 def test_a_batch_without_any_sampled_token_has_loss_zero(how: str) -> None:
     values = torch.full((2, 3), 5.0, requires_grad=True)
     loss = aggregate(values, torch.zeros(2, 3, dtype=torch.bool), how)  # type: ignore[arg-type]
@@ -33,7 +42,7 @@ def test_a_batch_without_any_sampled_token_has_loss_zero(how: str) -> None:
     assert values.grad.abs().sum() == 0
 
 
-@pytest.mark.parametrize("how", ["sequence", "token"])
+@pytest.mark.parametrize("how", ["sequence", "token", "constant"])
 def test_masked_tokens_get_exactly_zero_gradient_even_where_they_are_not_finite(how: str) -> None:
     log_probs = torch.tensor([[-float("inf"), -1.0, -2.0, -3.0], [float("nan"), -1.0, 0.0, 0.0]], requires_grad=True)
     negative_log_likelihood(log_probs, MASK, how).backward()  # type: ignore[arg-type]
@@ -83,3 +92,32 @@ def test_tokens_without_advantage_have_neither_loss_nor_gradient_nor_clip() -> N
     assert loss.abs().sum() == 0
     assert log_probs.grad.abs().sum() == 0
     assert not clipped.any()
+
+
+def test_the_default_objective_is_bit_equal_to_the_formula_it_had_before_it_had_a_name() -> None:
+    generator = torch.Generator().manual_seed(0)
+    now, old, reference, entropy = (torch.randn(6, 9, generator=generator) for _ in range(4))
+    mask = torch.rand(6, 9, generator=generator) > 0.3
+    rewards = torch.rand(3, 2, generator=generator)
+    made = make_objective()
+    advantages = made.advantages(Episodes(rewards=rewards, mask=mask, old_log_probs=old), 0.01)
+    centred = rewards - rewards.mean(dim=1, keepdim=True)
+    of_rows = (centred / (rewards.std(dim=1, keepdim=True, correction=0) + 1e-6)).flatten()
+    assert torch.equal(advantages, torch.where(mask, of_rows[:, None], 0.0))
+    tokens = SampledTokens(
+        log_probs=now,
+        entropy=entropy,
+        mask=mask,
+        advantages=advantages,
+        old_log_probs=old,
+        reference_log_probs=reference,
+    )
+    loss, _ = made.loss(tokens, LossCounts.of(mask), kl_coefficient=0.01, entropy_coefficient=0.0)
+    ratio = (now - old).exp()
+    surrogate = -torch.minimum(ratio * advantages, ratio.clamp(0.8, 1.2) * advantages)
+    difference = reference - now
+
+    def mean(values: Tensor) -> Tensor:
+        return (torch.where(mask, values, 0.0).sum(dim=1) / mask.sum(dim=1)).sum() / 6.0
+
+    assert torch.equal(loss, mean(surrogate) + 0.01 * mean(difference.exp() - difference - 1))

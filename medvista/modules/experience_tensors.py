@@ -1,0 +1,71 @@
+"""What an objective is handed of a batch of experience: advantages before an update, tokens of each part of it."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from medvista.functional.log_probs import WithEntropy
+from medvista.functional.objectives import Episodes, Objective, SampledTokens
+from medvista.policies.vlm_policy import VLMPolicy
+from medvista.ranks import totals
+from medvista.rollout import ExperienceBatch
+
+
+def prepare(
+    batch: ExperienceBatch, policy: VLMPolicy, objective: Objective, kl_coefficient: float, temperature: float
+) -> None:
+    """Fills in what an update needs of whole groups and of the weights that it begins with; a collective step.
+
+    Args:
+        batch: this process's groups.
+        policy: before the first optimiser step.
+        objective: says what is needed.
+        kl_coefficient: see `Objective.advantages`.
+        temperature: of the rollouts.
+    """
+    if objective.correction.old_log_probs == "recomputed" or objective.baseline == "values":
+        with torch.no_grad():
+            found = batch.log_probs(policy, temperature=temperature, values=objective.baseline == "values")
+        batch.values = found[2] if objective.baseline == "values" else None
+        if objective.correction.old_log_probs == "recomputed":
+            batch.engine_log_probs, batch.old_log_probs = batch.old_log_probs, found[0]
+    episodes = Episodes(
+        rewards=batch.rewards_PG,
+        mask=batch.loss_mask,
+        old_log_probs=batch.old_log_probs,
+        reference_log_probs=batch.reference_log_probs,
+        values=batch.values,
+    )
+    batch.advantages = objective.advantages(episodes, kl_coefficient, totals)
+    if batch.values is not None:
+        batch.returns = batch.advantages + batch.values
+        batch.advantages = objective.scaled(batch.advantages, batch.loss_mask, totals)
+
+
+def sampled_tokens(
+    part: ExperienceBatch, policy: VLMPolicy, *, temperature: float, entropy: WithEntropy
+) -> SampledTokens:
+    """The tensors of some rows, scored by the policy as it is now, with a gradient.
+
+    Args:
+        part: rows that `prepare` has seen.
+        policy: being updated.
+        temperature: of the rollouts.
+        entropy: see `VLMPolicy.forward`.
+    """
+    assert part.advantages is not None, "advantages are of whole groups: compute them before the update begins"
+    found = part.log_probs(policy, temperature=temperature, entropy=entropy, values=part.values is not None)
+    values: Tensor | None = found[2] if part.values is not None else None
+    return SampledTokens(
+        log_probs=found[0],
+        entropy=found[1],
+        mask=part.loss_mask,
+        advantages=part.advantages,
+        old_log_probs=part.old_log_probs,
+        engine_log_probs=part.engine_log_probs,
+        reference_log_probs=part.reference_log_probs,
+        values=values,
+        old_values=part.values,
+        returns=part.returns,
+    )

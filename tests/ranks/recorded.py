@@ -1,0 +1,51 @@
+"""What replays of recorded batches share: which are replayed, and how each turns out."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import NamedTuple, get_args
+
+import torch
+from torch import Tensor
+
+from medvista.rollout import ExperienceBatch
+from medvista.settings import Aggregation
+
+BUDGETS = (0, 700, 300)  # tokens: a step at once, in about two parts, in about four
+
+
+class Case(NamedTuple):
+    """How recorded batches are learned from."""
+
+    aggregation: Aggregation
+    minibatches: int
+    vision_learning_rate: float  # 0: frozen
+    pictures: str  # "all", or "some": half of the rows have none, and in some updates no row has one
+
+
+class Outcome(NamedTuple):
+    """What learning from the recorded batches left behind."""
+
+    norms: list[float]  # of the gradient of each optimiser step
+    parts: list[int]  # of each optimiser step
+    weights: dict[str, Tensor]
+
+
+CASES = [
+    case
+    for aggregation in get_args(Aggregation)
+    for case in (Case(aggregation, 1, 0.0, "all"), Case(aggregation, 4, 1.0, "some"))
+]
+
+
+def shown(batches: list[ExperienceBatch], case: Case, image_token_id: int) -> list[ExperienceBatch]:
+    """The batches of a case; where a picture is taken away, words stand in its place."""
+    if case.pictures == "all":
+        return batches
+    changed = []
+    for update, batch in enumerate(batches):
+        blind = torch.tensor([update % 5 == 0 or (update + row) % 2 == 0 for row in range(len(batch))])
+        words = torch.where(blind[:, None] & (batch.token_ids == image_token_id), 300, batch.token_ids)
+        images = tuple(() if gone else of_row for gone, of_row in zip(blind.tolist(), batch.images, strict=True))
+        changed.append(replace(batch, token_ids=words, images=images))
+    return changed
