@@ -60,7 +60,8 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update, keep=config.trainer.keep_checkpoints
     )
     callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
-    callbacks += [ReferenceKL()] if objective.kl_coefficient else []
+    if objective.kl_coefficient:  # a resumed run is given the same policy to start from: its reference need not travel
+        callbacks.append(ReferenceKL(rl.reference, decay=rl.reference_decay, in_checkpoint=False))
     episodes = config.output_dir / "trajectories" / folder.name
     if rl.monitor != "off":
         callbacks.append(CollapseMonitor(episodes, rl.reward, stop=rl.monitor == "stop"))
