@@ -229,6 +229,12 @@ class TrainerConfig:
     checkpoint_every: int = setting(
         10, help="Optimiser steps (SFT) or updates (RL) between two checkpoints.", above=0, also=("save_steps",)
     )
+    keep_checkpoints: int = setting(
+        2,
+        help="Newest checkpoints of a stage that stay: where the last one is damaged, training goes on from another.",
+        above=0,
+        also=("save_total_limit",),
+    )
     validate_every: int = setting(
         25, help="Optimiser steps (SFT) or updates (RL) between two validations.", above=0, also=("eval_steps",)
     )
