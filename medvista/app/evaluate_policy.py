@@ -33,7 +33,6 @@ from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.notices import NOTICES
 from medvista.ranks import led
-from medvista.rewards import RewardFunction
 from medvista.types import VQASample
 
 _MAIN = "policy"  # the arm that is evaluated; the others are there to judge it by
@@ -68,7 +67,7 @@ def check_inputs(players: Players) -> None:
         UserError: a benchmark, a tool or a reward term is wrong, or an interrupted evaluation was another one.
     """
     players.toolbox("tools")
-    RewardFunction(players.config.rl.reward)
+    players.reward_function()
     _ = players.questions.test
     RunSettings(players.config, players.questions).check()
     warn_at_start(players.questions)

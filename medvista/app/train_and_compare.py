@@ -42,7 +42,6 @@ from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.notices import NOTICES
 from medvista.ranks import leads, led, world_size
-from medvista.rewards import RewardFunction
 from medvista.types import VQASample
 
 _MAIN = "sft_rl"  # the arm that the others are there to judge
@@ -141,7 +140,7 @@ def check_inputs(players: Players) -> None:
     """
     config, rl = players.config, players.config.rl
     players.toolbox("tools")
-    RewardFunction(rl.reward)
+    players.reward_function()
     objective_of(config)
     filter_of(config)
     if rl.prompts < world_size():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 from medvista.rl_settings import CorrectionConfig, KLConfig, ObjectiveName, ValueConfig
 from medvista.schema_field import setting
@@ -51,8 +52,23 @@ class RLConfig:
     reward: dict[str, float] = setting(
         {"accuracy": 1.0, "format": 0.1},
         help="Weight of each reward term. A mapping replaces all of them; rl.reward.format=0.2 sets one. Terms: "
-        "accuracy, format, tool_success, tool_cost, and your own.",
+        "accuracy, format, tool_success, tool_cost and others, docs/rewards.md; my_module.my_term is one of yours.",
         also=("reward_funcs", "reward_weights"),
+    )
+    reward_options: dict[str, dict[str, float]] = setting(
+        {}, help="Options of reward terms, by name, such as {overlong: {limit: 96, margin: 32}}."
+    )
+    monitor: Literal["warn", "stop", "off"] = setting(
+        "warn", help="What becomes of training that collapses, docs/objectives.md: a warning with advice, or its end."
+    )
+    check_batches: bool = setting(
+        True,
+        help="Whether every batch is held to what training takes for granted, docs/objectives.md.",
+    )
+    engine_tolerance: float = setting(
+        2.0,
+        help="Largest difference, in nats, that engine and trainer may have about a token with the same weights.",
+        above=0,
     )
     kl: KLConfig = field(default_factory=KLConfig)
     correction: CorrectionConfig = field(default_factory=CorrectionConfig)

@@ -12,7 +12,7 @@ from medvista.app.players import Players
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.trainer import fit_stage
-from medvista.callbacks import PolicyCheckpoint, ReferenceKL
+from medvista.callbacks import BatchChecks, CollapseMonitor, PolicyCheckpoint, ReferenceKL
 from medvista.datamodules import RolloutDataModule
 from medvista.modules import GRPOModule
 from medvista.policies import VLMPolicy
@@ -61,6 +61,11 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
     )
     callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
     callbacks += [ReferenceKL()] if objective.kl_coefficient else []
+    episodes = config.output_dir / "trajectories" / folder.name
+    if rl.monitor != "off":
+        callbacks.append(CollapseMonitor(episodes, rl.reward, stop=rl.monitor == "stop"))
+    if rl.check_batches:
+        callbacks.append(BatchChecks(episodes, engine_tolerance=rl.engine_tolerance))
     fit_stage(config, players.progress, folder, module, data, callbacks, steps)
     return StageRecord(
         seconds=timer.time_elapsed("train"),

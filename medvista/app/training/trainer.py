@@ -24,7 +24,7 @@ from medvista.app.training.stage_logs import StageLogs
 from medvista.app.training.strategies import make_strategy
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
-from medvista.modules import GRPOModule, SFTModule
+from medvista.modules.policy_module import PolicyModule
 from medvista.policies.sharding import whole
 from medvista.ranks import agreed, leads
 
@@ -62,7 +62,7 @@ def fit_stage(
     config: ExperimentConfig,
     progress: Progress,
     folder: Path,
-    module: GRPOModule | SFTModule,
+    module: PolicyModule,
     data: lightning.LightningDataModule,
     callbacks: Sequence[lightning.Callback],
     steps: int,
