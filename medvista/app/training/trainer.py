@@ -24,6 +24,7 @@ from medvista.app.training.stage_logs import StageLogs
 from medvista.app.training.strategies import make_strategy
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
+from medvista.modules.nonfinite import NonfiniteSteps
 from medvista.modules.policy_module import PolicyModule
 from medvista.policies.sharding import whole
 from medvista.ranks import agreed, leads
@@ -74,6 +75,7 @@ def fit_stage(
     """
     metrics, board = MetricsLog(folder / "logs"), config.output_dir / "tensorboard" / folder.name
     episodes = TrajectoryLogger(config.output_dir / "trajectories" / folder.name)
+    module.nonfinite = NonfiniteSteps(config.trainer.max_nonfinite_steps)
     logs = StageLogs(metrics, board, episodes.folder)
     with shown_training(progress, folder.name, steps) as shown:
         trainer = make_trainer(
