@@ -41,6 +41,8 @@ def prepare(
     if batch.values is not None:
         batch.returns = batch.advantages + batch.values
         batch.advantages = objective.scaled(batch.advantages, batch.loss_mask, totals)
+    if batch.credits is not None:
+        batch.advantages = batch.advantages + torch.where(batch.loss_mask, batch.credits, 0.0)
 
 
 def sampled_tokens(
