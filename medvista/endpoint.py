@@ -9,8 +9,9 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medvista.endpoint_answers import Reply, Usage, read_error, read_reply, retry_after, usage_of
@@ -99,6 +100,15 @@ class ChatEndpoint:
                 self._stop.set()
                 pool.shutdown(cancel_futures=True, wait=False)
                 raise
+
+    @contextmanager
+    def giving_up(self) -> Iterator[None]:
+        """While this lasts, no request that failed is sent again: nobody reads the answers any more."""
+        self._stop.set()
+        try:
+            yield
+        finally:
+            self._stop.clear()
 
     def cost_line(self) -> str:
         """One line for people: what was asked, and what that cost."""

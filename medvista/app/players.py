@@ -13,7 +13,7 @@ from medvista.app.arms import BLANKED, Conditions, ToolUse
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.progress import Progress
 from medvista.app.questions import Questions
-from medvista.app.toolboxes import find_tools, make_toolbox, step_threads
+from medvista.app.toolboxes import find_tools, make_toolbox
 from medvista.data.expert import ScriptedExpert
 from medvista.data.slake_masks import evidence_masks
 from medvista.endpoint import ChatEndpoint
@@ -99,7 +99,7 @@ class Players:
         engine = engine or self.engine(policy, toolbox)
         count_tokens = _token_counter(policy.tokenizer) if policy is not None else _count_words
         envs = self._env_factory(conditions, toolbox, count_tokens)
-        return RolloutCollector(envs, engine, renderer, workers=step_threads(env))
+        return RolloutCollector(envs, engine, renderer, workers=env.workers)
 
     def collector_factory(self, conditions: Conditions) -> Callable[[VLMPolicy], RolloutCollector]:
         """For datamodules, which meet the policy when training begins."""
@@ -154,7 +154,7 @@ class Players:
     def engine(self, policy: VLMPolicy | None, toolbox: Toolbox) -> Engine:
         """Generates turns with a policy in this process, or with the one behind the configured endpoint."""
         if policy is not None:
-            return TransformersEngine(policy)
+            return TransformersEngine(policy, cache_tokens=self.config.policy.cache_tokens)
         endpoint = self.endpoint
         assert endpoint is not None, "a policy is a model in this process or behind an endpoint"
         return EndpointEngine(endpoint.config, toolbox.describe("schemas"), endpoint=endpoint)
@@ -182,4 +182,4 @@ class Players:
             turn = len(trajectory.turns)
             return calls[turn] if turn < len(calls) else None
 
-        return ScriptedPolicy(script, tokenizer=policy.tokenizer, otherwise=TransformersEngine(policy))
+        return ScriptedPolicy(script, tokenizer=policy.tokenizer, otherwise=self.engine(policy, self.tools_in_use))

@@ -43,6 +43,7 @@ _NO_INFLUENCE = (
     "experiment",
     "output_dir",
     "overrides",
+    "policy.cache_tokens",
     "policy.endpoint",
     "policy.language_model",  # the model's identity is compared instead
     "policy.path",  # the model's identity is compared instead
@@ -56,6 +57,7 @@ _NO_INFLUENCE = (
     "task",
     "trainer.accelerator",
     "trainer.checkpoint_every",
+    "trainer.keep_checkpoints",
     "trainer.devices",  # numbers are the same on any number of processes, see docs/processes.md
     "trainer.gradient_checkpointing",
     "trainer.micro_batch_tokens",

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
 
@@ -27,6 +27,7 @@ from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
+from medvista.app.run_lock import run_lock
 from medvista.app.start_checks import warn_at_start
 from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
@@ -56,8 +57,9 @@ def run_arms(config: ExperimentConfig) -> None:
         with ending_together(config.trainer.timeout_minutes):
             join_processes(config.trainer)  # before anything is written: each process knows its place
             lightning.seed_everything(config.seed, verbose=False)
-            with closing(Players(config, Questions(config))) as players:
-                _run_arms(players, start)
+            with ExitStack() as held:
+                led(lambda: held.enter_context(run_lock(config.output_dir)))
+                _run_arms(held.enter_context(closing(Players(config, Questions(config)))), start)
     finally:
         leave_processes()
 

@@ -39,6 +39,7 @@ class PolicyModule(lightning.LightningModule):
         gradient_checkpointing: compute a layer's activations again in backward instead of keeping them.
     """
 
+    adapter_dropout: ClassVar[bool] = False  # whether adapters may drop out, see `training_modes`
     logged_as: ClassVar[str]  # what the names of statistics begin with
     largest: ClassVar[frozenset[str]] = frozenset()  # statistics of which a step has its parts' largest, not their sum
 
@@ -79,7 +80,8 @@ class PolicyModule(lightning.LightningModule):
 
     def on_fit_start(self) -> None:
         """See `training_modes`."""
-        training_modes(self.policy, checkpointing=self.gradient_checkpointing)
+        dropout = self.adapter_dropout
+        training_modes(self.policy, checkpointing=self.gradient_checkpointing, adapter_dropout=dropout)
         self.policy.always_looks = bool(self._sharded())
 
     def optimise(self, rows: TokenBatch) -> Stats:

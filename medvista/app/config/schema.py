@@ -70,7 +70,10 @@ class EnvConfig:
         "names", help="What the prompt says about the tools: their JSON schemas, their names, or nothing."
     )
     workers: int | None = setting(
-        None, help="Threads that step episodes; null: none where all tools are quick, else one per episode.", least=0
+        None,
+        help="Threads that step episodes; null: one per episode where tools turn out slow; 0: none, so that rollouts "
+        "are the same to the last bit each time even then.",
+        least=0,
     )
     tools_executor: Literal["threads", "processes", "ray"] = setting("threads", help="What runs tools, docs/tools.md.")
     tools_timeout_s: float | None = setting(
@@ -112,6 +115,11 @@ class PolicyConfig:
     )
     untrained: str | None = setting(None, help="The same model before training: a baseline of task=evaluate.")
     endpoint: EndpointConfig | None = None
+    cache_tokens: int | None = setting(
+        None,
+        help="Tokens that the key-value cache of rollouts may hold, about; episodes beyond them wait. null: no limit.",
+        above=0,
+    )
     nano: NanoConfig = field(default_factory=NanoConfig)
 
 
@@ -220,6 +228,12 @@ class TrainerConfig:
     threads: int = setting(0, help="CPU threads; 0 leaves the choice to torch.", least=0)
     checkpoint_every: int = setting(
         10, help="Optimiser steps (SFT) or updates (RL) between two checkpoints.", above=0, also=("save_steps",)
+    )
+    keep_checkpoints: int = setting(
+        2,
+        help="Newest checkpoints of a stage that stay: where the last one is damaged, training goes on from another.",
+        above=0,
+        also=("save_total_limit",),
     )
     validate_every: int = setting(
         25, help="Optimiser steps (SFT) or updates (RL) between two validations.", above=0, also=("eval_steps",)

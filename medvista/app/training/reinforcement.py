@@ -60,7 +60,9 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         forks=ForkConfig(share=rl.credit_share, forks=rl.credit_forks, weight=rl.credit_weight, seed=config.seed),
         seed=config.seed,
     )
-    checkpoint = PolicyCheckpoint(folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update)
+    checkpoint = PolicyCheckpoint(
+        folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update, keep=config.trainer.keep_checkpoints
+    )
     callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
     callbacks += [ReferenceKL()] if objective.kl_coefficient else []
     episodes = config.output_dir / "trajectories" / folder.name

@@ -14,13 +14,15 @@ from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
 from medvista.app.config.schema import ExperimentConfig, TrainerConfig
 from medvista.app.processes import world_shape
 from medvista.app.progress import Progress
+from medvista.app.sigterm import after_this_step
 from medvista.app.training.checkpoint_io import CheckedCheckpointIO
 from medvista.app.training.checkpoints import newest_checkpoint
 from medvista.app.training.progress import shown_training
+from medvista.app.training.save_and_end import SaveAndEnd
 from medvista.app.training.strategies import make_strategy
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
-from medvista.modules import GRPOModule, SFTModule
+from medvista.modules.policy_module import PolicyModule
 from medvista.policies.sharding import whole
 from medvista.ranks import agreed, leads
 
@@ -58,7 +60,7 @@ def fit_stage(
     config: ExperimentConfig,
     progress: Progress,
     folder: Path,
-    module: GRPOModule | SFTModule,
+    module: PolicyModule,
     data: lightning.LightningDataModule,
     callbacks: Sequence[lightning.Callback],
     steps: int,
@@ -74,7 +76,7 @@ def fit_stage(
             config.trainer,
             config.output_dir,
             folder,
-            [*callbacks, BenchmarkValidation(), episodes, shown],
+            [*callbacks, SaveAndEnd(), BenchmarkValidation(), episodes, shown],
             max_steps=steps,
             max_epochs=-1,
             val_check_interval=config.trainer.validate_every,
@@ -83,7 +85,8 @@ def fit_stage(
         last = agreed(newest_checkpoint(folder) if leads() else None)
         if last is None:
             trainer.validate(module, datamodule=data, verbose=False)
-        fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)
+        with after_this_step():
+            fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)
         if trainer.global_step % config.trainer.validate_every:
             trainer.validate(module, datamodule=data, verbose=False)
         module.policy = whole(module.policy)

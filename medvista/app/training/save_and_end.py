@@ -1,0 +1,34 @@
+"""A stage that is asked to end saves the step it has just finished, and ends."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import lightning
+
+from medvista.app.sigterm import is_asked_to_end, take_sigterm
+from medvista.callbacks import PolicyCheckpoint
+from medvista.errors import Terminated
+from medvista.ranks import gathered
+
+
+class SaveAndEnd(lightning.Callback):
+    """Looks after each step whether any process was asked to end; then all save together."""
+
+    def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
+        """Takes SIGTERM back from Lightning, which has just laid its own handler over it."""
+        take_sigterm()
+
+    def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """Between two steps, where a checkpoint is exact."""
+        if not any(gathered(is_asked_to_end())):
+            return
+        for checkpoint in trainer.checkpoint_callbacks:
+            if isinstance(checkpoint, PolicyCheckpoint):
+                checkpoint.save_now(trainer)
+        raise Terminated
+
+    def on_validation_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
+        """In a validation, which may be long, there is nothing to save: its step can be made again."""
+        if any(gathered(is_asked_to_end())):
+            raise Terminated
