@@ -133,7 +133,7 @@ class Players:
         Raises:
             UserError: see `RewardFunction`.
         """
-        resources = {"count_tokens": count_tokens, "evidence_masks": evidence_masks}
+        resources: dict[str, Callable[..., Any]] = {"count_tokens": count_tokens, "evidence_masks": evidence_masks}
         return RewardFunction(self.config.rl.reward, self.config.rl.reward_options, resources)
 
     def _env_factory(

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from medvista.notices import notice
-from medvista.policies import Engine, GenerationRequest, SamplingParams
+from medvista.policies import Engine, GenerationRequest, SamplingParams, ScriptedPolicy
 from medvista.rollout.collector import RolloutCollector
 from medvista.types import Completion, ToolCall, Trajectory
 
@@ -49,7 +49,7 @@ class ForkConfig:
 MakeForkCollector = Callable[[Sequence[Fork], int], RolloutCollector]  # the forks, and their number for the draws
 
 
-class ForkedEngine:
+class ForkedEngine(ScriptedPolicy):
     """Repeats an episode's turns up to the forked call, then lets the engine go on with draws of its own.
 
     Args:
@@ -59,25 +59,18 @@ class ForkedEngine:
     """
 
     def __init__(self, forks: Sequence[Fork], number: int, engine: Engine) -> None:
-        self._turns = {fork.episode.seed: fork.episode.turns[: fork.turn + 1] for fork in forks}
+        recorded = {fork.episode.seed: fork.episode.turns[: fork.turn + 1] for fork in forks}
+
+        def script(trajectory: Trajectory) -> Completion | None:
+            own, turn = recorded[trajectory.seed], len(trajectory.turns)
+            return own[turn].completion if turn < len(own) else None
+
+        super().__init__(script, otherwise=engine)
         self._number = number
-        self._engine = engine
 
-    def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
-        """See `Engine`."""
-        recorded = [self._recorded(request.trajectory) for request in requests]
-        pairs = zip(requests, recorded, strict=True)
-        open_requests = [replace(each, seed=(*each.seed, 1 + self._number)) for each, turn in pairs if turn is None]
-        generated = iter(self._engine.generate(open_requests, params) if open_requests else ())
-        return [next(generated) if turn is None else turn for turn in recorded]
-
-    def release(self) -> None:
-        """See `Engine`."""
-        self._engine.release()
-
-    def _recorded(self, trajectory: Trajectory) -> Completion | None:
-        own, turn = self._turns[trajectory.seed], len(trajectory.turns)
-        return own[turn].completion if turn < len(own) else None
+    def submit(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> None:
+        """See `Engine`; what is drawn anew is drawn from other seeds than the episode's."""
+        super().submit([replace(request, seed=(*request.seed, 1 + self._number)) for request in requests], params)
 
 
 def forkable_calls(episode: Trajectory) -> list[int]:
@@ -111,17 +104,16 @@ def call_credits(
     for number in range(config.forks):
         for indices in _rounds(forks):
             played = _play([forks[i] for i in indices], make_collector, params, number)
-            for index, fork in zip(indices, played, strict=True):
-                if fork is not None:
-                    earned[index].append(fork.reward.total if fork.reward else 0.0)
-                    tokens += _tokens_after(fork, forks[index].turn)
+            for index, after in zip(indices, played, strict=True):
+                if after is not None:
+                    earned[index].append(_total(after))
+                    tokens += _tokens_after(after, forks[index].turn)
     calls = 0
     credit = 0.0
     for index, returns in earned.items():
         if returns:
             fork = forks[index]
-            total = fork.episode.reward.total if fork.episode.reward else 0.0
-            own = total - sum(returns) / len(returns)
+            own = _total(fork.episode) - sum(returns) / len(returns)
             credit_NT[fork.row, turn_positions(fork.episode, fork.turn)] = config.weight * own / config.share
             calls, credit = calls + 1, credit + own
     forks_played = sum(map(len, earned.values()))
@@ -179,5 +171,9 @@ def _repeats(fork: Fork, after: Trajectory) -> bool:
     return same
 
 
-def _tokens_after(fork: Trajectory, turn: int) -> int:
-    return sum(len(each.completion.token_ids) for each in fork.turns[turn + 1 :])
+def _total(episode: Trajectory) -> float:
+    return episode.reward.total if episode.reward else 0.0
+
+
+def _tokens_after(episode: Trajectory, turn: int) -> int:
+    return sum(len(each.completion.token_ids) for each in episode.turns[turn + 1 :])
