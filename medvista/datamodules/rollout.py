@@ -125,8 +125,8 @@ class RolloutDataModule(RolloutValidationDataModule):
         self, batch: ExperienceBatch, stats: dict[str, float], make_forks: Callable[[VLMPolicy], MakeForkCollector]
     ) -> None:
         """Gives the calls of the episodes that are learned from their credit; what it cost counts as generated, too."""
-        policy: VLMPolicy = self.trainer.lightning_module.policy  # type: ignore[union-attr, assignment]
-        batch.credits, sums = call_credits(batch.trajectories, make_forks(policy), self.params, self.forks)
+        assert self._played_by is not None, "forks are played in rollout mode"
+        batch.credits, sums = call_credits(batch.trajectories, make_forks(self._played_by), self.params, self.forks)
         sums = totals(sums)
         self.generated_tokens += int(sums["fork_tokens"])
         stats |= {"rollout/forks": sums["forks"], "rollout/fork_tokens": sums["fork_tokens"]}
