@@ -9,12 +9,14 @@ import logging
 import os
 import random
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medvista.endpoint_answers import Reply, Usage, read_error, read_reply, retry_after, usage_of
 from medvista.endpoint_cache import AnswerCache
+from medvista.endpoint_limits import bounded, post
 from medvista.errors import UserError
 from medvista.settings import EndpointConfig
 
@@ -100,6 +102,15 @@ class ChatEndpoint:
                 pool.shutdown(cancel_futures=True, wait=False)
                 raise
 
+    @contextmanager
+    def giving_up(self) -> Iterator[None]:
+        """While this lasts, no request that failed is sent again: nobody reads the answers any more."""
+        self._stop.set()
+        try:
+            yield
+        finally:
+            self._stop.clear()
+
     def cost_line(self) -> str:
         """One line for people: what was asked, and what that cost."""
         usage, kept = self.usage, self.usage_from_disk
@@ -153,7 +164,7 @@ class ChatEndpoint:
         import httpx2
 
         try:
-            response = self._http.post(self._url, json=body)
+            response = post(self._http, self._url, body, self.config.timeout_s)
         except httpx2.HTTPError as error:
             return None, self._redacted(f"{type(error).__name__} {error}".strip()), 0.0
         if response.is_success:
@@ -218,4 +229,4 @@ def _client(config: EndpointConfig, key: str) -> httpx2.Client:
     headers = {"Authorization": f"Bearer {key}"} if key else {}  # a server of your own may want none
     limits = httpx2.Limits(max_connections=config.concurrency)
     here = httpx2.URL(config.url).host in _LOOPBACK  # a proxy in the environment is for the world outside
-    return httpx2.Client(headers=headers, timeout=config.timeout_s, limits=limits, trust_env=not here)
+    return bounded(httpx2.Client(headers=headers, timeout=config.timeout_s, limits=limits, trust_env=not here))

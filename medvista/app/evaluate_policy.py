@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import replace
 
 import lightning
@@ -24,13 +25,14 @@ from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
+from medvista.app.run_lock import run_lock
 from medvista.app.start_checks import warn_at_start
 from medvista.data.benchmarks import benchmark_name
 from medvista.data.leakage import LeakageReport
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.notices import NOTICES
-from medvista.rewards import RewardFunction
+from medvista.ranks import led
 from medvista.types import VQASample
 
 _MAIN = "policy"  # the arm that is evaluated; the others are there to judge it by
@@ -45,8 +47,9 @@ def run_evaluation(config: ExperimentConfig) -> None:
     players = Players(config, Questions(config))
     check_inputs(players)
     try:
-        with ending_together(config.trainer.timeout_minutes):
+        with ending_together(config.trainer.timeout_minutes), ExitStack() as held:
             shard = join_processes(config.trainer)
+            led(lambda: held.enter_context(run_lock(config.output_dir)))
             if shard.leads:  # not before every input is known to be good: it moves an earlier run aside
                 prepare_folder(config)
                 RunSettings(config, players.questions).keep_for_episodes()
@@ -64,7 +67,7 @@ def check_inputs(players: Players) -> None:
         UserError: a benchmark, a tool or a reward term is wrong, or an interrupted evaluation was another one.
     """
     players.toolbox("tools")
-    RewardFunction(players.config.rl.reward)
+    players.reward_function()
     _ = players.questions.test
     RunSettings(players.config, players.questions).check()
     warn_at_start(players.questions)

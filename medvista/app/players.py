@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -13,17 +13,27 @@ from medvista.app.arms import BLANKED, Conditions, ToolUse
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.progress import Progress
 from medvista.app.questions import Questions
-from medvista.app.toolboxes import find_tools, make_toolbox, step_threads
+from medvista.app.toolboxes import find_tools, make_toolbox
 from medvista.data.expert import ScriptedExpert
+from medvista.data.slake_masks import evidence_masks
 from medvista.endpoint import ChatEndpoint
 from medvista.envs import BlankImages, MedicalVQAEnv
 from medvista.integrations.mcp_client import mcp_tools
 from medvista.parsing import format_action
 from medvista.policies import ChatRenderer, EndpointEngine, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rewards import RewardFunction
-from medvista.rollout import RolloutCollector
-from medvista.tools import RandomRegions, Tool, Toolbox
+from medvista.rollout import Fork, ForkedEngine, MakeForkCollector, RolloutCollector
+from medvista.tools import BlankedCall, RandomRegions, Tool, Toolbox
 from medvista.types import FinalAnswer, Observation, Trajectory
+
+
+def _count_words(text: str) -> int:
+    return len(text.split())
+
+
+def _token_counter(tokenizer: Any) -> Callable[[str], int]:
+    """Counts a turn as the tokenizer writes it, with the token that ends it."""
+    return lambda text: len(tokenizer(text, add_special_tokens=False).input_ids) + 1
 
 
 class Players:
@@ -87,11 +97,24 @@ class Players:
         env, toolbox = self.config.env, toolbox or self.toolbox(conditions.tools)
         renderer = ChatRenderer(policy, toolbox.describe(env.prompt)) if policy is not None else None
         engine = engine or self.engine(policy, toolbox)
-        return RolloutCollector(self._env_factory(conditions, toolbox), engine, renderer, workers=step_threads(env))
+        count_tokens = _token_counter(policy.tokenizer) if policy is not None else _count_words
+        envs = self._env_factory(conditions, toolbox, count_tokens)
+        return RolloutCollector(envs, engine, renderer, workers=env.workers)
 
     def collector_factory(self, conditions: Conditions) -> Callable[[VLMPolicy], RolloutCollector]:
         """For datamodules, which meet the policy when training begins."""
         return lambda policy: self.collector(policy, conditions)
+
+    def fork_collector(self, policy: VLMPolicy, conditions: Conditions) -> MakeForkCollector:
+        """Plays forks: an arm's episodes from one of their calls on, which is made to have shown nothing."""
+
+        def make(forks: Sequence[Fork], number: int) -> RolloutCollector:
+            which = {fork.episode.seed: fork.results_before for fork in forks}
+            toolbox = BlankedCall(self.toolbox(conditions.tools), which)
+            engine = ForkedEngine(forks, number, self.engine(policy, toolbox))
+            return self.collector(policy, conditions, engine, toolbox=toolbox)
+
+        return make
 
     def answers_collector(self, answers: Mapping[str, str]) -> RolloutCollector:
         """Plays episodes whose answers are known beforehand, by the id of the question: guesses, scored like all."""
@@ -101,8 +124,22 @@ class Players:
 
         return RolloutCollector(self._env_factory(BLANKED, Toolbox([])), ScriptedPolicy(script), renderer=None)
 
-    def _env_factory(self, conditions: Conditions, toolbox: Toolbox) -> Callable[[], gymnasium.Env[Observation, str]]:
-        env, reward = self.config.env, RewardFunction(self.config.rl.reward)
+    def reward_function(self, count_tokens: Callable[[str], int] = _count_words) -> RewardFunction:
+        """The configured reward.
+
+        Args:
+            count_tokens: as the policy's tokenizer does; without a policy at hand, words stand in for tokens.
+
+        Raises:
+            UserError: see `RewardFunction`.
+        """
+        resources: dict[str, Callable[..., Any]] = {"count_tokens": count_tokens, "evidence_masks": evidence_masks}
+        return RewardFunction(self.config.rl.reward, self.config.rl.reward_options, resources)
+
+    def _env_factory(
+        self, conditions: Conditions, toolbox: Toolbox, count_tokens: Callable[[str], int] = _count_words
+    ) -> Callable[[], gymnasium.Env[Observation, str]]:
+        env, reward = self.config.env, self.reward_function(count_tokens)
         questions = self.questions
         drawn = questions.train if self.config.task == "train" else next(iter(questions.test.values()))
 
@@ -117,7 +154,7 @@ class Players:
     def engine(self, policy: VLMPolicy | None, toolbox: Toolbox) -> Engine:
         """Generates turns with a policy in this process, or with the one behind the configured endpoint."""
         if policy is not None:
-            return TransformersEngine(policy)
+            return TransformersEngine(policy, cache_tokens=self.config.policy.cache_tokens)
         endpoint = self.endpoint
         assert endpoint is not None, "a policy is a model in this process or behind an endpoint"
         return EndpointEngine(endpoint.config, toolbox.describe("schemas"), endpoint=endpoint)
@@ -145,4 +182,4 @@ class Players:
             turn = len(trajectory.turns)
             return calls[turn] if turn < len(calls) else None
 
-        return ScriptedPolicy(script, tokenizer=policy.tokenizer, otherwise=TransformersEngine(policy))
+        return ScriptedPolicy(script, tokenizer=policy.tokenizer, otherwise=self.engine(policy, self.tools_in_use))

@@ -5,14 +5,17 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import datetime
+from pathlib import Path
 
 from medvista.app.arms import ARMS, CHANGES, EVALUATED
 from medvista.app.config.composition import to_yaml
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.config.suggestions import nearest
+from medvista.data.atomic import write_whole
 from medvista.errors import UserError
 
 _MODES = ("greedy", "sampled")
+_LOGS, _LOG_NAMES = (".log", ".out", ".err"), ("log.txt", ".lock")
 
 
 def check(config: ExperimentConfig) -> None:
@@ -54,12 +57,44 @@ def _check_evaluation(config: ExperimentConfig) -> None:
 
 
 def prepare_folder(config: ExperimentConfig) -> None:
-    """Writes the configuration; an earlier run in the same folder is moved aside, not overwritten."""
+    """Writes the configuration; an earlier run in the same folder is moved aside, not overwritten.
+
+    Raises:
+        UserError: the folder holds something that is no run.
+    """
     run = config.output_dir
-    if run.exists() and not config.resume and any(run.iterdir()):
+    refuse_foreign_folder(run)
+    if not config.resume and _content(run):
         stamp = datetime.fromtimestamp(run.stat().st_mtime).strftime("%Y%m%d-%H%M%S")
         aside = run.with_name(f"{run.name}-{stamp}")
         run.rename(aside)
         print(f"{run} held a run, now in {aside}; resume=true would have gone on with it.", file=sys.stderr)
     run.mkdir(parents=True, exist_ok=True)
-    (run / "config.yaml").write_text(to_yaml(config))
+    write_whole(run / "config.yaml", to_yaml(config))
+
+
+def refuse_foreign_folder(folder: Path) -> None:
+    """Only what a run has left is moved aside or gone on with.
+
+    Raises:
+        UserError: the folder has files, and no ``config.yaml`` of a run among them.
+    """
+    if not _content(folder):
+        return
+    try:
+        text = (folder / "config.yaml").read_text(encoding="utf-8")
+    except (OSError, UnicodeDecodeError):
+        text = ""
+    written = {line.partition(":")[0] for line in text.splitlines()}
+    if not {"experiment", "output_dir"} <= written:
+        raise UserError(
+            f"output_dir={folder} holds files that are no run's (there is no config.yaml of one): give an empty "
+            f"folder, or one inside it, such as {folder / 'run'}."
+        )
+
+
+def _content(folder: Path) -> list[Path]:
+    """What is in a folder, beside the logs that whoever starts runs has opened there."""
+    if not folder.is_dir():
+        return []
+    return [path for path in folder.iterdir() if path.suffix not in _LOGS and path.name not in _LOG_NAMES]

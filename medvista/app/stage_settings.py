@@ -6,6 +6,7 @@ Everything in the configuration shapes a stage unless it is named here as someth
 from __future__ import annotations
 
 import hashlib
+import inspect
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +17,7 @@ from medvista.app.config.schema import ExperimentConfig
 from medvista.app.questions import Questions
 from medvista.data.atomic import replacing
 from medvista.errors import UserError
+from medvista.rewards import find_term
 from medvista.types import VQASample
 
 Settings = Mapping[str, Any]  # dotted key -> plain value
@@ -41,16 +43,22 @@ _NO_INFLUENCE = (
     "experiment",
     "output_dir",
     "overrides",
+    "policy.cache_tokens",
     "policy.endpoint",
     "policy.language_model",  # the model's identity is compared instead
     "policy.path",  # the model's identity is compared instead
     "policy.untrained",
     "pretrain.rebuild",
     "resume",
+    "rl.check_batches",
+    "rl.engine_tolerance",
+    "rl.monitor",
     "sft.path",
     "task",
     "trainer.accelerator",
     "trainer.checkpoint_every",
+    "trainer.keep_checkpoints",
+    "trainer.max_nonfinite_steps",  # ends a stage, or has done nothing
     "trainer.devices",  # numbers are the same on any number of processes, see docs/processes.md
     "trainer.gpu",
     "trainer.gradient_checkpointing",
@@ -61,7 +69,7 @@ _NO_INFLUENCE = (
     "trainer.timeout_minutes",
 )
 _OF_SOME_STAGES = ("direct", "sft", "rl", "rejection")  # sections; of all others every stage depends
-_SECTIONS: Mapping[str, Sequence[str]] = {
+SECTIONS: Mapping[str, Sequence[str]] = {
     "direct": ("direct",),
     "tools_unused": ("direct",),
     "blind": ("direct",),
@@ -74,7 +82,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
 _OF_TRAINING = ("pretrain", "trainer", "data.train_images", "data.validation_images", "data.limit", "rejection")
 
 
-STAGES = tuple(_SECTIONS)
+STAGES = tuple(SECTIONS)
 
 
 def stage_settings(config: ExperimentConfig, stage: str, questions: Questions, base: str) -> Settings:
@@ -86,13 +94,15 @@ def stage_settings(config: ExperimentConfig, stage: str, questions: Questions, b
         questions: that are trained and validated on; their content counts, not the folder they were read from.
         base: identity of the base model.
     """
-    sections = _SECTIONS[stage]
+    sections = SECTIONS[stage]
     left_out = (*_NO_INFLUENCE, *(name for name in _OF_SOME_STAGES if name not in sections))
     found = dict(_flat(config, left_out))
     for name in ("direct", "sft"):
         path = getattr(config, name).path
         if name in sections and path is not None:
             found[f"{name}.path (its content)"] = _digest(path.read_bytes())
+    if "rl" in sections:
+        found |= _own_terms(config)
     validation = [sample for samples in questions.validation.values() for sample in samples]
     return found | {
         "the base model": base,
@@ -108,6 +118,8 @@ def episode_settings(config: ExperimentConfig) -> Settings:
     if config.task == "evaluate":
         found |= {f"policy.{name}": value for name, value in _leaves(plain(config)["policy"], "")}
     found |= {f"rl.reward.{name}": weight for name, weight in config.rl.reward.items()}
+    found |= {f"rl.reward_options.{name}": dict(given) for name, given in config.rl.reward_options.items()}
+    found |= _own_terms(config)
     found["evaluation.counterfactual_seed"] = config.evaluation.counterfactual_seed
     found["trainer.precision"] = config.trainer.precision
     return found
@@ -175,6 +187,12 @@ def _leaves(values: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]
             yield from _leaves(value, f"{prefix}{key}.")
         else:
             yield f"{prefix}{key}", value
+
+
+def _own_terms(config: ExperimentConfig) -> Settings:
+    """The content of the files that a person's own reward terms stand in."""
+    own = {name: inspect.getsourcefile(find_term(name)) for name in config.rl.reward if "." in name}
+    return {f"rl.reward.{name} (its code)": _digest(Path(file).read_bytes()) for name, file in own.items() if file}
 
 
 def _questions_digest(samples: Sequence[VQASample]) -> str:

@@ -40,17 +40,6 @@ def make_toolbox(env: EnvConfig, tools: Sequence[Tool]) -> Toolbox:
     )
 
 
-def step_threads(env: EnvConfig) -> int | None:
-    """Threads that step episodes: 0 for in line, None for one an episode.
-
-    In line is quickest as long as every tool answers at once. Where tools may be slow, which is why one sets a limit or
-    another executor, no episode shall wait for another's.
-    """
-    if env.workers is not None:
-        return env.workers
-    return 0 if _all_in_line(env) else None
-
-
 def _changed(settings: Any) -> dict[str, Any]:
     """The settings of a tool that differ from their defaults; a tool without a section has none."""
     if not is_dataclass(settings):
@@ -62,8 +51,3 @@ def _changed(settings: Any) -> dict[str, Any]:
 def _executor(env: EnvConfig) -> Executor:
     limits = ToolLimits(timeout_s=env.tools_timeout_s, concurrency=env.tools_concurrency, memory_mb=env.tools_memory_mb)
     return make_executor(env.tools_executor, limits, env.tools_limits)
-
-
-def _all_in_line(env: EnvConfig) -> bool:
-    timeouts = (env.tools_timeout_s, *(limits.timeout_s for limits in env.tools_limits.values()))
-    return env.tools_executor == "threads" and all(timeout is None for timeout in timeouts) and not env.mcp_servers

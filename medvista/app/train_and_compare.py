@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from dataclasses import replace
 from typing import Any
 
@@ -19,6 +19,7 @@ from medvista.app.evaluating.playing import Episodes, Player, Replays
 from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
 from medvista.app.lost_processes import ending_together
+from medvista.app.model_check import hold_to_checks
 from medvista.app.plan import plan_in_words, training_plan
 from medvista.app.players import Players
 from medvista.app.processes import join_processes, leave_processes
@@ -27,10 +28,12 @@ from medvista.app.questions import Questions
 from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
+from medvista.app.run_lock import run_lock
 from medvista.app.start_checks import warn_at_start
 from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
 from medvista.app.training.objectives import filter_of, objective_of
+from medvista.app.training.optimiser_checks import check_optimisers
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.stages import Stages
 from medvista.app.training.trainer import check_trainer
@@ -41,7 +44,6 @@ from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.numbers.results_file import write_results
 from medvista.notices import NOTICES
 from medvista.ranks import leads, led, world_size
-from medvista.rewards import RewardFunction
 from medvista.types import VQASample
 
 _MAIN = "sft_rl"  # the arm that the others are there to judge
@@ -57,8 +59,9 @@ def run_arms(config: ExperimentConfig) -> None:
         with ending_together(config.trainer.timeout_minutes):
             join_processes(config.trainer)  # before anything is written: each process knows its place
             lightning.seed_everything(config.seed, verbose=False)
-            with closing(Players(config, Questions(config))) as players:
-                _run_arms(players, start)
+            with ExitStack() as held:
+                led(lambda: held.enter_context(run_lock(config.output_dir)))
+                _run_arms(held.enter_context(closing(Players(config, Questions(config)))), start)
     finally:
         leave_processes()
 
@@ -74,7 +77,10 @@ def _run_arms(players: Players, start: float) -> None:
     plan = training_plan(config, base_trained_here=base.is_trained_here, test_questions=asked)
     say(plan_in_words(plan, base.origin))
     players.progress = Progress(plan)
-    stages.policy("base")
+    policy = stages.policy("base")
+    hold_to_checks(policy, str(base.path), view_size=config.env.view_size)
+    check_optimisers(config, policy)
+    del policy
     led(lambda: prepare_folder(config))  # not before every input is known to be good: it moves an earlier run aside
     led(lambda: base.keep_logs(config.output_dir))
     timing = {"base_s": time.perf_counter() - start}
@@ -139,7 +145,7 @@ def check_inputs(players: Players) -> None:
     """
     config, rl = players.config, players.config.rl
     players.toolbox("tools")
-    RewardFunction(rl.reward)
+    players.reward_function()
     objective_of(config)
     filter_of(config)
     if rl.prompts < world_size():

@@ -8,19 +8,19 @@ from medvista.errors import UserError
 from medvista.policies.vlm_policy import VLMPolicy
 
 
-def training_modes(policy: VLMPolicy, *, checkpointing: bool) -> None:
+def training_modes(policy: VLMPolicy, *, checkpointing: bool, adapter_dropout: bool = False) -> None:
     """Puts a policy into the modes it is trained in.
 
     A loaded model is in evaluation mode, in which transformers' layers do not checkpoint. In training mode all of it
     would drop out what its configuration says, and the log-probabilities of an update would differ from those of the
-    rollouts for no other reason. So the layers alone are in training mode, and nothing inside of them but the dropout
-    of adapters, which is there for training.
+    rollouts for no other reason. So the layers alone are in training mode, and nothing inside of them.
 
     Whoever plays rollouts sets evaluation mode and restores these modes.
 
     Args:
         policy: about to be trained.
         checkpointing: whether layers compute their activations again in backward.
+        adapter_dropout: whether adapters drop out what their configuration says.
 
     Raises:
         UserError: the model cannot.
@@ -30,7 +30,7 @@ def training_modes(policy: VLMPolicy, *, checkpointing: bool) -> None:
         _enable(policy.model)
     for name, part in policy.model.named_modules():
         checkpoints = bool(getattr(part, "gradient_checkpointing", False))
-        part.training = checkpoints or "lora_dropout" in name
+        part.training = checkpoints or (adapter_dropout and "lora_dropout" in name)
 
 
 def _enable(model: Any) -> None:

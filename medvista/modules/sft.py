@@ -23,6 +23,7 @@ class SFTModule(PolicyModule):
         gradient_checkpointing: see `PolicyModule`.
     """
 
+    adapter_dropout = True
     logged_as = "sft"
 
     def __init__(

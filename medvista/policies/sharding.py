@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 import torch.distributed as distributed
 from torch import Tensor, nn
@@ -28,8 +27,8 @@ def shard(policy: VLMPolicy, mesh: DeviceMesh) -> VLMPolicy:
     """A copy of a policy to train, of which this process holds a part; a policy that is one already is returned.
 
     The weights are those of the mesh's first process. The policy itself holds none until they are gathered into it.
-    Each layer of the language model is gathered when it computes. Everything else, the vision tower too, is gathered
-    once per forward pass: rows without an image then take no step less than the others.
+    Each layer is gathered when it computes, everything else once per forward pass. All processes have to take as many
+    passes, each of them through the vision tower or none (`VLMPolicy.always_looks`).
 
     Args:
         policy: whole; what is frozen stays so.
@@ -40,7 +39,6 @@ def shard(policy: VLMPolicy, mesh: DeviceMesh) -> VLMPolicy:
     shared = {id(weights): nn.Parameter(weights.detach(), weights.requires_grad) for weights in policy.parameters()}
     sharded = copy.deepcopy(policy, {**shared, id(policy.tokenizer): policy.tokenizer})
     _agree_on_weights(sharded, mesh.device_type)
-    sharded.register_forward_hook(_with_every_parameter)  # before FSDP2's, which hides the gathered weights again
     for layer in _layers(sharded):
         fully_shard(layer, mesh=mesh)
     fully_shard(sharded, mesh=mesh)
@@ -105,14 +103,11 @@ def part_like(tensor: Tensor, model: Tensor) -> Tensor:
 
 
 def _layers(policy: VLMPolicy) -> list[nn.Module]:
-    """The layers of the language model, as its class names what stays on one device."""
-    names = set(policy.model._no_split_modules or ())
-    in_vision = set(policy.vision_tower.modules())
-    found = [part for part in policy.modules() if type(part).__name__ in names and part not in in_vision]
+    """The model's layers, as its class names what has to stay on one device."""
+    model = policy.base_model
+    found = [part for part in policy.modules() if type(part).__name__ in (model._no_split_modules or ())]
     if not found:
-        notice(
-            "the model does not name its layers, so that all weights are gathered at once", type(policy.model).__name__
-        )
+        notice("the model does not name its layers, so that all weights are gathered at once", type(model).__name__)
     return found
 
 
@@ -122,16 +117,6 @@ def _agree_on_weights(policy: VLMPolicy, device: str) -> None:
         sent = tensor.detach().to(device)
         distributed.broadcast(sent, src=0)
         tensor.data.copy_(sent)
-
-
-def _with_every_parameter(policy: nn.Module, _: Any, found: tuple[Tensor, Tensor]) -> tuple[Tensor, Tensor]:
-    """Gives weights that these rows did not need, such as the vision tower's, a gradient of zero.
-
-    The gradients of all that is gathered at once are averaged at once, and must be there in every process.
-    """
-    gathered_now = [p for p in policy.parameters() if p.requires_grad and not isinstance(p, DTensor)]
-    log_probs, entropy = found
-    return log_probs + sum(0.0 * p.flatten()[0] for p in gathered_now), entropy
 
 
 def _fill(whole: VLMPolicy, sharded: VLMPolicy, weights: Sequence[Tensor]) -> None:

@@ -8,7 +8,7 @@ from typing import TypeAlias
 from medvista.functional.text import exact_match
 from medvista.types import ParseError, StopReason, Trajectory
 
-RewardTerm: TypeAlias = Callable[[Trajectory], float]
+RewardTerm: TypeAlias = Callable[..., float]  # of a trajectory; keywords are options and resources
 
 TERMS: dict[str, RewardTerm] = {}
 

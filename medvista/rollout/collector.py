@@ -10,11 +10,14 @@ from typing import Any, TypeAlias
 import gymnasium
 
 from medvista.policies import ChatRenderer, Engine, GenerationRequest, SamplingParams
-from medvista.rollout.steps import InlineSteps, Steps, ThreadedSteps
+from medvista.rollout.step_times import StepTimes
+from medvista.rollout.steps import AdaptiveSteps, InlineSteps, Steps, ThreadedSteps
 from medvista.types import Completion, Observation, TokenSegment, Trajectory, Turn, VQASample
 
 EnvFactory = Callable[[], "gymnasium.Env[Observation, str]"]
 _Step: TypeAlias = tuple[Turn, dict[str, Any]]  # the turn, and how the episode ended if it did
+
+_WAIT_S, _LONG_WAIT_S = 0.01, 1.0
 
 
 @dataclass(slots=True)
@@ -40,17 +43,17 @@ class _Episode:
 class RolloutCollector:
     """Plays episodes of many samples together.
 
-    The engine decodes all waiting episodes as one batch; their tools then run, in line or in worker threads. With
-    threads an episode whose tool is slow is left behind: the others' next turns are decoded and their tools started
-    without it, and it joins again when its tool is done. Each episode has its own environment, used only through
-    `reset` and `step`, so that Gymnasium wrappers work.
+    Each episode goes its own way: when its turn is complete its tool runs, in line or in a worker thread, and with what
+    the tool found it joins those that the engine is generating for. Nobody waits for a slow tool but its own episode.
+    Each episode has its own environment, used only through `reset` and `step`, so that Gymnasium wrappers work.
 
     Args:
         env_factory: makes one environment.
         engine: generates the turns.
         renderer: observations to tokens; None keeps no tokens (for engines that need none).
-        workers: threads for environment steps at most; None takes one per episode, so that none waits for another's
-            tool; 0 steps in the calling thread, which is faster while tools take less than a millisecond.
+        workers: threads for environment steps at most; 0 steps in the calling thread, so that a rollout is the same to
+            the last bit each time; None takes them one after another, too, while they are quick, and up to one thread
+            per episode when they turn out slow.
         patience_s: see `ThreadedSteps`.
     """
 
@@ -61,13 +64,14 @@ class RolloutCollector:
         renderer: ChatRenderer | None,
         *,
         workers: int | None = 0,
-        patience_s: float = 0.05,
+        patience_s: float | None = None,
     ) -> None:
         self.env_factory = env_factory
         self.engine = engine
         self.renderer = renderer
         self.workers = workers
         self.patience_s = patience_s
+        self.step_times = StepTimes()
 
     def collect(
         self, samples: Sequence[VQASample], params: SamplingParams, *, seeds: Sequence[int], policy_version: int = 0
@@ -92,15 +96,16 @@ class RolloutCollector:
         steps = self._steps(len(samples))
         try:
             episodes = self._reset(steps, samples, seeds, policy_version)
+            self._ask(episodes, range(len(episodes)), params)
             running = len(episodes)
-            waiting: Sequence[int] = range(running)
             while running:
-                if waiting:
-                    self._act(steps, episodes, waiting, params)
+                self._act(steps, episodes)
                 answered = self._observe(steps, episodes)
-                waiting = [index for index in answered if not episodes[index].trajectory.done]
-                running -= len(answered) - len(waiting)
-                yield from ((i, episodes[i].trajectory) for i in answered if episodes[i].trajectory.done)
+                ended = [index for index in answered if episodes[index].trajectory.done]
+                self.engine.release(ended)
+                self._ask(episodes, [index for index in answered if index not in ended], params)
+                running -= len(ended)
+                yield from ((index, episodes[index].trajectory) for index in ended)
         finally:
             steps.close()
             self.engine.release()
@@ -108,7 +113,9 @@ class RolloutCollector:
     def _steps(self, episodes: int) -> Steps[_Step]:
         if self.workers == 0:
             return InlineSteps()
-        return ThreadedSteps(min(self.workers or episodes, episodes), self.patience_s)
+        if self.workers is None:
+            return AdaptiveSteps(episodes, self.step_times, self.patience_s)
+        return ThreadedSteps(min(self.workers, episodes), self.patience_s)
 
     def _reset(
         self, steps: Steps[_Step], samples: Sequence[VQASample], seeds: Sequence[int], policy_version: int
@@ -128,25 +135,28 @@ class RolloutCollector:
             trajectories = [replace(t, stream=t.stream.append_segment(prompts[id(t.sample)])) for t in trajectories]
         return [_Episode(env, trajectory) for env, trajectory in zip(envs, trajectories, strict=True)]
 
-    def _act(
-        self, steps: Steps[_Step], episodes: list[_Episode], waiting: Sequence[int], params: SamplingParams
-    ) -> None:
-        """The next turn of every waiting episode, begun in its environment."""
-        active = [episodes[index] for index in waiting]
+    def _ask(self, episodes: list[_Episode], waiting: Sequence[int], params: SamplingParams) -> None:
+        """Asks the engine for the next turn of some episodes."""
         requests = [
             GenerationRequest(
                 episode=index,
-                trajectory=episode.trajectory,
-                seed=(episode.trajectory.seed, len(episode.trajectory.turns)),
+                trajectory=episodes[index].trajectory,
+                seed=(episodes[index].trajectory.seed, len(episodes[index].trajectory.turns)),
             )
-            for index, episode in zip(waiting, active, strict=True)
+            for index in waiting
         ]
-        for index, episode, completion in zip(waiting, active, self.engine.generate(requests, params), strict=True):
-            steps.start(index, partial(episode.step, completion))
+        if requests:
+            self.engine.submit(requests, params)
+
+    def _act(self, steps: Steps[_Step], episodes: list[_Episode]) -> None:
+        """Turns that the engine has completed, begun in their environments."""
+        # While tools run, an engine that others compute for is not waited for longer than their results may wait.
+        for index, completion in self.engine.poll(wait_s=_WAIT_S if steps.under_way else _LONG_WAIT_S):
+            steps.start(index, partial(episodes[index].step, completion))
 
     def _observe(self, steps: Steps[_Step], episodes: list[_Episode]) -> list[int]:
         """Extends the trajectories whose environments have answered; their indices."""
-        answered = steps.take()
+        answered = steps.take(wait=not self.engine.busy)
         segments = iter(self._deltas([turn for _, (turn, _) in answered]))
         for index, (turn, ending) in answered:
             segment = next(segments, None) if turn.observation is not None else None

@@ -42,7 +42,12 @@ def told(tiny: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
         ("data.train_images=0", "`data.train_images` on the command line must be above 0, not 0"),
         ("env.tools=[zom]", "There is no tool named 'zom'; did you mean 'zoom'?"),
         ("rl.reward={acuracy: 1.0}", "There is no reward term named 'acuracy'; did you mean 'accuracy'?"),
-        ("rl.objective=pppo", "`rl.objective` on the command line must be one of grpo, dr_grpo, dapo"),
+        ("rl.reward={no_module.term: 1.0}", "The reward term 'no_module.term' cannot be imported: ModuleNotFoundError"),
+        (
+            "rl.reward_options={format: {limit: 3}}",
+            "rl.reward_options.format: there is no option 'limit' (it has none)",
+        ),
+        ("rl.objective=pppo", "`rl.objective` on the command line must be one of 'grpo', 'dr_grpo', 'dapo'"),
         (
             "rl.grpo.surrogate=clipped",
             "`rl.grpo.surrogate` on the command line: did you mean `rl.objective`?",

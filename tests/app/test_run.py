@@ -106,6 +106,7 @@ def test_an_earlier_run_is_moved_aside_and_a_resumed_one_is_not(
     run = tmp_path / "run"
     run.mkdir()
     (run / "results.json").write_text("{}")
+    (run / "config.yaml").write_text("experiment: nano\noutput_dir: runs/nano\n")
     os.utime(run, (0, 0))
     prepare_folder(load_config([f"output_dir={run}", "resume=true"]))
     assert (run / "results.json").exists()

@@ -9,7 +9,7 @@ import pytest
 from medvista.app.commands.run import main
 from medvista.app.config.composition import compose
 from medvista.app.config.schema import ExperimentConfig
-from medvista.app.toolboxes import make_toolbox, step_threads
+from medvista.app.toolboxes import make_toolbox
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools import window, zoom
@@ -26,7 +26,7 @@ def test_by_default_tools_run_in_line_without_a_cache():
     assert type(toolbox.executor) is ThreadExecutor
     assert toolbox.executor.limits == ToolLimits()
     assert toolbox.cache is None
-    assert step_threads(env()) == 0
+    assert env().workers is None  # in line as long as they are quick
 
 
 def test_limits_go_to_the_executor_in_general_and_by_tool():
@@ -44,20 +44,6 @@ def test_limits_go_to_the_executor_in_general_and_by_tool():
     assert toolbox.executor.limits_of(zoom) == ToolLimits(timeout_s=0.5, memory_mb=800, concurrency=2)
     assert toolbox.cache.max_bytes == 64 * 2**20
     toolbox.close()
-
-
-@pytest.mark.parametrize(
-    ("overrides", "threads"),
-    [
-        (["env.tools_executor=processes"], None),
-        (["env.tools_timeout_s=5"], None),
-        (["env.tools_limits.zoom.timeout_s=5"], None),
-        (["env.tools_timeout_s=5", "env.workers=3"], 3),
-        (["env.tools_executor=processes", "env.workers=0"], 0),
-    ],
-)
-def test_episodes_have_threads_of_their_own_where_tools_may_be_slow(overrides, threads):
-    assert step_threads(env(*overrides)) == threads
 
 
 @pytest.mark.parametrize(

@@ -11,20 +11,7 @@ from benchmarks.live_bytes import LiveBytes
 from benchmarks.training_step import Scoring, all_at_once, error, forward_and_backward, in_chunks, main, watched
 from medvista.functional import log_probs
 
-SMALL = [
-    "--tokens",
-    "64",
-    "--vocabulary",
-    "3000",
-    "--repeats",
-    "1",
-    "--layers",
-    "4",
-    "--rows",
-    "2",
-    "--row-tokens",
-    "96",
-]
+SMALL = ["--tokens=64", "--vocabulary=3000", "--repeats=1", "--layers=4", "--rows=2", "--row-tokens=96"]
 
 
 def test_bytes_are_counted_while_something_holds_them():

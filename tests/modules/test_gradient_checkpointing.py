@@ -71,12 +71,13 @@ def test_layers_are_in_training_mode_and_dropout_is_not(loaded: VLMPolicy, batch
     assert torch.equal(batch.log_probs(loaded)[0], expected)
 
 
-def test_dropout_of_adapters_is_on(nano: VLMPolicy) -> None:
+def test_adapters_drop_out_where_told_and_nothing_else_does(nano: VLMPolicy) -> None:
     policy = copy.deepcopy(nano)
     policy.model.lora_dropout = torch.nn.ModuleDict({"default": torch.nn.Dropout(0.1)})
-    training_modes(policy.eval(), checkpointing=False)
-    assert policy.model.lora_dropout["default"].training
-    assert not policy.model.model.training
+    for wanted in (True, False):
+        training_modes(policy, checkpointing=False, adapter_dropout=wanted)
+        assert policy.model.lora_dropout["default"].training == wanted
+        assert not policy.model.model.training
 
 
 class Modes(lightning.Callback):

@@ -6,7 +6,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
-from typing import Any
+from typing import Any, get_args
 
 import lightning
 import pytest
@@ -18,7 +18,7 @@ from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import SamplingParams, ScriptedPolicy, VLMPolicy
 from medvista.rl_settings import KLConfig
 from medvista.rollout import ExperienceBatch, RolloutCollector
-from medvista.settings import AdvantageScale
+from medvista.settings import AdvantageScale, Aggregation
 from medvista.types import TrajectoryGroup, VQASample
 
 MakeTrainer = Callable[..., lightning.Trainer]
@@ -51,13 +51,21 @@ def update(
     make_trainer: MakeTrainer,
     updates: int = 1,
     advantage_scale: AdvantageScale | None = None,
+    micro_batch_tokens: int = 0,
     **config: Any,
 ) -> tuple[VLMPolicy, lightning.Trainer]:
     settings = GRPOConfig(**config)
     steps = updates * settings.minibatches * settings.inner_epochs
     optimiser = OptimiserConfig(learning_rate=1e-3, warmup_steps=0)
     objective = make_objective("grpo", settings, advantage_scale=advantage_scale)
-    module = GRPOModule(copy.deepcopy(policy), settings, optimiser, total_steps=steps, objective=objective)
+    module = GRPOModule(
+        copy.deepcopy(policy),
+        settings,
+        optimiser,
+        total_steps=steps,
+        objective=objective,
+        micro_batch_tokens=micro_batch_tokens,
+    )
     trainer = make_trainer(max_steps=steps)
     trainer.fit(module, train_dataloaders=DataLoader([batch] * updates, batch_size=None))  # type: ignore[arg-type]
     return module.policy, trainer
@@ -145,6 +153,24 @@ def test_what_is_logged_has_the_values_of_the_first_step(
     assert logged["rollout/accuracy"] == logged["reward/accuracy"] == 0.5
     assert logged["rollout/stream_tokens"] == pytest.approx(experience.attention_mask.sum(dim=1).float().mean().item())
     assert "train/kl" not in logged
+
+
+@pytest.mark.parametrize("aggregation", get_args(Aggregation))
+def test_what_is_logged_is_of_the_step_whatever_its_parts(
+    schooled: VLMPolicy, experience: ExperienceBatch, make_trainer: MakeTrainer, aggregation: str
+) -> None:
+    apart = torch.tensor([0.1, 0.4, -0.3, 0.2])[:, None]  # by how much the engine differs from the trainer
+    batch = replace(experience, old_log_probs=experience.old_log_probs + apart)
+    batch.reference_log_probs = experience.old_log_probs + 2 * apart
+    logged = []
+    for tokens in (0, 1):
+        _, trainer = update(schooled, batch, make_trainer, micro_batch_tokens=tokens, aggregation=aggregation)
+        names = {name for name in trainer.logged_metrics if name.startswith("train/")} - {"train/seconds"}
+        logged.append({name: float(trainer.logged_metrics[name]) for name in names})
+    whole, parts = logged
+    assert parts == pytest.approx(whole, rel=1e-4, abs=1e-6)
+    assert whole["train/engine_gap"] == pytest.approx(0.4, abs=1e-3)
+    assert min(whole["train/kl"], whole["train/entropy"], whole["train/clip_fraction"], whole["train/grad_norm"]) > 0
 
 
 def test_the_clip_fraction_is_the_share_of_tokens_that_are_held_back(

@@ -13,17 +13,17 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 
 from medvista.policies import VLMPolicy
-from medvista.policies.frozen_copy import FrozenCopy
+from medvista.policies.frozen_weights import FrozenWeights, differing
 from medvista.policies.sharding import full, gathered, shard, whole
 from medvista.ranks import rank
 from medvista.rollout import ExperienceBatch
 
 
-def rows_of(batch: ExperienceBatch, process: int) -> ExperienceBatch:
+def rows_of(batch: ExperienceBatch, process: int, placeholder: int) -> ExperienceBatch:
     """Of the second process, no row has an image: its vision tower has nothing to do."""
     rows = batch.select([0, 1] if process == 0 else [2])
     if process == 1:
-        rows.token_ids[rows.token_ids == batch.token_ids[0].mode().values] = 7  # the placeholders of its images
+        rows.token_ids[rows.token_ids == placeholder] = 7
         rows.images = ((),) * len(rows)
     return rows
 
@@ -40,15 +40,17 @@ def main(folder: Path) -> None:
     policy.model.model.language_model.layers[0].mlp.requires_grad_(False)
     before = copy.deepcopy(policy)
     batch = torch.load(folder / "recorded.pt", weights_only=False)
-    rows = rows_of(batch, rank())
+    shares = [rows_of(batch, process, policy.image_token_id) for process in (0, 1)]
+    rows = shares[rank()]
     sharded = shard(policy, init_device_mesh("cpu", (2,)))
+    sharded.always_looks = True  # or the second process would wait for the first one's vision tower
     assert shard(sharded, init_device_mesh("cpu", (2,))) is sharded
     assert sum(p.numel() for p in policy.parameters()) == 0  # held once, in parts
     assert sharded.model.get_output_embeddings().weight is sharded.model.get_input_embeddings().weight
 
     loss(sharded, rows).backward()
-    for process in (0, 1):
-        (loss(before, rows_of(batch, process)) / 2).backward()  # gradients are averaged over processes
+    for share in shares:
+        (loss(before, share) / 2).backward()  # gradients are averaged over processes
     for (name, ours), theirs in zip(sharded.named_parameters(), before.parameters(), strict=True):
         assert (ours.grad is None) == (theirs.grad is None), name
         if ours.grad is not None and theirs.grad is not None:
@@ -57,27 +59,32 @@ def main(folder: Path) -> None:
     expected = torch.nn.utils.clip_grad_norm_(before.parameters(), 1e9)
     assert torch.allclose(full(norm), expected, rtol=1e-5)
 
-    frozen, kept = FrozenCopy(sharded), copy.deepcopy(before)
+    frozen, kept = FrozenWeights(sharded), copy.deepcopy(before)
     torch.optim.SGD(sharded.parameters(), lr=1e-3).step()
     torch.optim.SGD(before.parameters(), lr=1e-3).step()
     with torch.no_grad():
         with gathered(sharded) as alone:
             for _ in range(1 + 2 * rank()):  # unequally often, as episodes have it
                 assert torch.allclose(loss(alone, rows), loss(before, rows), rtol=1e-5)
-        with frozen.policy() as reference:
+        with frozen.policy(sharded) as reference:
             assert torch.equal(loss(reference, rows), loss(kept, rows))
     assert not torch.allclose(loss(before, rows), loss(kept, rows), rtol=1e-3)  # or nothing was compared
-    assert frozen.state_dict().keys() == kept.state_dict().keys()
-    assert all(torch.equal(weights, kept.state_dict()[name]) for name, weights in frozen.state_dict().items())
-    frozen.load_state_dict(before.state_dict())
-    with torch.no_grad(), frozen.policy() as reference:
+    trained = {name: weights for name, weights in kept.named_parameters() if weights.requires_grad}
+    state = frozen.state_dict(sharded)
+    assert state.keys() == trained.keys()
+    assert all(torch.equal(weights, trained[name]) for name, weights in state.items())
+    assert not differing(frozen.summary(sharded), FrozenWeights(kept).summary(kept))
+    frozen.load_state_dict(before.state_dict(), sharded)
+    assert differing(frozen.summary(sharded), FrozenWeights(kept).summary(kept))
+    with torch.no_grad(), frozen.policy(sharded) as reference:
         assert torch.equal(loss(reference, rows), loss(before, rows))
 
     assert whole(sharded) is policy
-    policy.save_pretrained(folder / f"trained-{rank()}")
-    again = VLMPolicy.from_pretrained(folder / f"trained-{rank()}")
+    if rank() == 0:  # as runs save: the others write nothing
+        policy.save_pretrained(folder / "trained")
+        policy = VLMPolicy.from_pretrained(folder / "trained")
     for name, weights in before.state_dict().items():
-        assert torch.allclose(again.state_dict()[name], weights, rtol=1e-5, atol=1e-7), name
+        assert torch.allclose(policy.state_dict()[name], weights, rtol=1e-5, atol=1e-7), name
 
 
 if __name__ == "__main__":

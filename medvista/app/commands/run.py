@@ -8,13 +8,15 @@ from collections.abc import Sequence
 from medvista.app.config import command_line
 from medvista.app.config.checks import check_writable
 from medvista.app.config.schema import ExperimentConfig
-from medvista.app.run_folder import check
+from medvista.app.run_folder import check, refuse_foreign_folder
+from medvista.app.run_lock import run_lock
 from medvista.app.terminal import say
 
 
 def run(config: ExperimentConfig) -> None:
     """Run an experiment; everything it leaves behind is under ``config.output_dir``."""
     check(config)
+    refuse_foreign_folder(config.output_dir)
     check_writable(config)
     say(f"{config.experiment} into {config.output_dir}: loading")
     # Imported here, since torch takes seconds that --help and a misspelt key should not cost.
@@ -25,7 +27,8 @@ def run(config: ExperimentConfig) -> None:
     elif config.claim is not None:
         from medvista.app.claim import run_claim
 
-        run_claim(config)
+        with run_lock(config.output_dir):
+            run_claim(config)
     else:
         from medvista.app.train_and_compare import run_arms
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -12,8 +13,10 @@ from medvista.app.config.composition import compose, list_experiments, to_yaml
 from medvista.app.config.help_pages import help_page
 from medvista.app.config.json_schema import schema_text
 from medvista.app.config.schema import ExperimentConfig
-from medvista.errors import UserError
+from medvista.app.sigterm import EXIT_CODE, ending_on_sigterm
+from medvista.errors import Terminated, UserError
 
+_UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 _FLAGS = ("--help", "--list", "--print-config", "--json-schema", "--dry-run")
 
 
@@ -42,23 +45,41 @@ def main(
         dry_run: looks at an experiment without running it, and gives the exit code.
 
     Returns:
-        The exit code: 0, or that of the dry run; 2 after a user's mistake (one sentence on stderr), 130 after Ctrl-C.
+        The exit code: 0, or that of the dry run; 2 after a mistake, or where the disk is full or read-only (one sentence on
+        stderr), 130 after Ctrl-C, 143 after SIGTERM.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:
-        code = _dispatch(run, dry_run, arguments)
+        with ending_on_sigterm():
+            code = _dispatch(run, dry_run, arguments)
         sys.stdout.flush()
     except UserError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
+    except Terminated:
+        print("asked to end; the same command with resume=true goes on from the last checkpoint.", file=sys.stderr)
+        return EXIT_CODE
     except KeyboardInterrupt:
         print("interrupted; the same command with resume=true goes on from the last checkpoint.", file=sys.stderr)
         return 130
     except BrokenPipeError:  # who reads us has seen enough, as in `--help | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or the interpreter's last flush fails as well
+    except OSError as error:
+        if error.errno not in _UNWRITABLE:
+            raise
+        print(f"error: {_unwritable(error)}", file=sys.stderr)
+        return 2
     else:
         return code
     return 0
+
+
+def _unwritable(error: OSError) -> str:
+    place = f"{error.filename}: " if error.filename else ""
+    return (
+        f"{place}{error.strerror}; what was saved before is whole: mend that, and the same command with resume=true "
+        "goes on."
+    )
 
 
 def _dispatch(

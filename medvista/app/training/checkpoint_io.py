@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import shutil
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -59,8 +60,12 @@ class CheckedCheckpointIO(CheckpointIO):
         return loaded
 
     def remove_checkpoint(self, path: Any) -> None:
-        """Deletes a checkpoint, where it is there."""
-        Path(path).unlink(missing_ok=True)
+        """Deletes a checkpoint, where it is there; that of several processes may be a folder."""
+        path = Path(path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def damage(path: Path) -> str:

@@ -49,7 +49,9 @@ def train_sft(
     """
     config = players.config
     benchmark = players.questions.benchmark if keep_best else None
-    checkpoint = PolicyCheckpoint(folder, benchmark=benchmark, every_n_steps=config.trainer.checkpoint_every)
+    checkpoint = PolicyCheckpoint(
+        folder, benchmark=benchmark, every_n_steps=config.trainer.checkpoint_every, keep=config.trainer.keep_checkpoints
+    )
     timer = Timer(duration=None if seconds is None else timedelta(seconds=max(1.0, seconds)), interval="step")
     module = SFTModule(
         policy,

@@ -27,10 +27,41 @@ class GenerationRequest:
 
 
 class Engine(Protocol):
-    """Generates the next turn of every waiting episode."""
+    """Generates the next turns of episodes, which join and leave while others' are generated.
+
+    An engine says that it is one by inheriting from this class, and gets `generate`.
+    """
+
+    def submit(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> None:
+        """Ask for the next turn of some episodes, of each once."""
+
+    def poll(self, wait_s: float = 0.0) -> list[tuple[int, Completion]]:
+        """Turns that are complete, with their episodes; often none.
+
+        An engine that computes in this process goes on by at most one token per episode and does not wait.
+
+        Args:
+            wait_s: seconds to wait for a turn, in an engine that others compute for.
+        """
+
+    @property
+    def busy(self) -> bool:
+        """Whether a turn was asked for that has not been handed out."""
+
+    def release(self, episodes: Sequence[int] | None = None) -> None:
+        """Forget episodes that have ended, and free what was kept of them; None forgets all."""
+
+    def update_weights(self, version: int) -> None:
+        """Say that the policy's weights are others now; nothing computed with the old ones is used again.
+
+        Args:
+            version: optimiser steps behind the new weights.
+        """
 
     def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
-        """One completion per request, in order."""
-
-    def release(self) -> None:
-        """Forget all episodes and free their caches."""
+        """The next turn of each episode, in order, once all are complete."""
+        done: dict[int, Completion] = {}
+        self.submit(requests, params)
+        while len(done) < len(requests):
+            done |= dict(self.poll(wait_s=1.0))
+        return [done[request.episode] for request in requests]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
+from contextlib import nullcontext
 from typing import Any
 
 import numpy as np
@@ -14,7 +16,7 @@ from medvista.endpoint_answers import Reply
 from medvista.errors import UserError
 from medvista.imaging.encoding import to_data_url
 from medvista.notices import notice
-from medvista.policies.engines.base import GenerationRequest, SamplingParams
+from medvista.policies.engines.base import Engine, GenerationRequest, SamplingParams
 from medvista.settings import EndpointConfig
 from medvista.types import Completion, MedicalImage, Observation, Trajectory
 
@@ -24,12 +26,13 @@ ANSWER_GRAMMAR = """First think inside <think> and </think>. Then give the final
 <answer>...</answer>"""
 
 _SILENT = 8  # replies, all of them empty, after which no other is waited for
+_REFUSED = 16  # requests, before any was answered, after which no other is waited for
 _IN_REASONING = ": all was in a field for reasoning"
 _TURN_OF_NOTHING = "(no text)"  # endpoints refuse an empty turn in a conversation
 
 
-class EndpointEngine:
-    """Sends the conversation of each waiting episode and returns what the model wrote.
+class EndpointEngine(Engine):
+    """Sends the conversation of each waiting episode and returns what the model wrote, each as soon as it is there.
 
     Nothing is tokenised here, so trajectories hold text only: use it with ``RolloutCollector(..., renderer=None)``.
 
@@ -43,14 +46,13 @@ class EndpointEngine:
     def __init__(self, config: EndpointConfig, tools: str = "", *, endpoint: ChatEndpoint | None = None) -> None:
         self.endpoint = endpoint or ChatEndpoint(config)
         self.system = tools or ANSWER_GRAMMAR
+        self._pool: ThreadPoolExecutor | None = None
+        self._asked: dict[Future[Reply | RequestRefusedError], GenerationRequest] = {}
+        self._params = SamplingParams()
+        self._refused = 0  # requests, before any was answered
 
-    def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
-        """One completion per request, in order; a request that the endpoint refuses gives an empty turn.
-
-        Raises:
-            UserError: the endpoint cannot be used as configured, does not answer, refuses all that it is asked, or has
-                sent nothing but empty replies.
-        """
+    def submit(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> None:
+        """Sends the requests, no more of them at a time than the configuration allows."""
 
         def ask(request: GenerationRequest) -> Reply | RequestRefusedError:
             try:
@@ -63,14 +65,46 @@ class EndpointEngine:
             except RequestRefusedError as refused:
                 return refused
 
-        replies = self.endpoint.map(ask, requests)
+        self._params = params
+        if self._pool is None:
+            self._pool = ThreadPoolExecutor(self.endpoint.config.concurrency, thread_name_prefix="endpoint")
+        self._asked |= {self._pool.submit(ask, request): request for request in requests}
+
+    def poll(self, wait_s: float = 0.0) -> list[tuple[int, Completion]]:
+        """Turns that have arrived; one that the endpoint refuses is empty.
+
+        Raises:
+            UserError: the endpoint cannot be used as configured, does not answer, refuses all that it is asked, or has
+                sent nothing but empty replies.
+        """
+        done = wait(self._asked, timeout=wait_s, return_when=FIRST_COMPLETED).done
+        try:
+            arrived = [(request, future.result()) for future, request in self._asked.items() if future in done]
+        except BaseException:
+            self.release()
+            raise
+        self._asked = {future: request for future, request in self._asked.items() if future not in done}
+        if arrived:
+            requests, replies = zip(*arrived, strict=True)
+            self._say_what_was_refused(replies)
+            self._say_what_was_odd(requests, replies)
+        return [(request.episode, _completion(reply)) for request, reply in arrived]
+
+    @property
+    def busy(self) -> bool:
+        """See `Engine`."""
+        return bool(self._asked)
+
+    def _say_what_was_refused(self, replies: Sequence[Reply | RequestRefusedError]) -> None:
+        """Logs refused requests; where nothing else has come back, finds out whether the configuration is at fault."""
         refused = [reply for reply in replies if isinstance(reply, RequestRefusedError)]
-        if refused and len(refused) == len(replies) and not self.endpoint.usage.requests:
-            self._try_harmless_request(params)
         for reason in refused:
             log.warning("%r refused a request: %s", self.endpoint, reason)
-        self._say_what_was_odd(requests, replies)
-        return [_completion(reply) for reply in replies]
+        self._refused += len(refused)
+        if self.endpoint.usage.requests or len(refused) < len(replies):
+            return
+        if not self._asked or self._refused >= _REFUSED:
+            self._try_harmless_request(self._params)
 
     def _say_what_was_odd(
         self, requests: Sequence[GenerationRequest], replies: Sequence[Reply | RequestRefusedError]
@@ -103,8 +137,16 @@ class EndpointEngine:
         """One line for people: requests, tokens, and dollars where prices are given."""
         return self.endpoint.cost_line()
 
-    def release(self) -> None:
-        """Nothing is kept between rollouts: the endpoint is sent the whole conversation at each turn."""
+    def release(self, episodes: Sequence[int] | None = None) -> None:
+        """Ends what is under way; nothing is kept between turns, since the endpoint is sent the whole conversation."""
+        if episodes is not None or self._pool is None:
+            return
+        with self.endpoint.giving_up() if self._asked else nullcontext():
+            self._pool.shutdown(cancel_futures=True)
+        self._pool, self._asked = None, {}
+
+    def update_weights(self, version: int) -> None:
+        """The endpoint's weights are its own."""
 
 
 def conversation(trajectory: Trajectory, system: str) -> list[Message]:

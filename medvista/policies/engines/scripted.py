@@ -10,7 +10,7 @@ from medvista.policies.families import written_end
 from medvista.types import Completion, Trajectory
 
 
-class ScriptedPolicy:
+class ScriptedPolicy(Engine):
     """An engine whose turns come from `script`, and from another engine where the script is silent.
 
     Args:
@@ -29,23 +29,51 @@ class ScriptedPolicy:
         self.script = script
         self.tokenizer = tokenizer
         self.otherwise = otherwise
+        self._written: list[tuple[int, Completion]] = []
 
-    def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
-        """The scripted turns, and the other engine's."""
-        written = [self.script(request.trajectory) for request in requests]
-        open_requests = [request for request, turn in zip(requests, written, strict=True) if turn is None]
-        if open_requests and self.otherwise is None:
-            raise ValueError(f"the script has no turn {len(open_requests[0].trajectory.turns)} and no engine stands in")
-        generated = iter(self.otherwise.generate(open_requests, params) if self.otherwise and open_requests else ())
-        return [next(generated) if turn is None else self._completion(turn) for turn in written]
+    def submit(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> None:
+        """Writes the scripted turns, and asks the other engine for the rest.
+
+        Raises:
+            ValueError: the script is silent and there is no other engine.
+        """
+        turns = [self.script(request.trajectory) for request in requests]
+        left_open = [request for request, turn in zip(requests, turns, strict=True) if turn is None]
+        if left_open and self.otherwise is None:
+            raise ValueError(f"the script has no turn {len(left_open[0].trajectory.turns)} and no engine stands in")
+        self._written += [
+            (request.episode, self._completion(turn))
+            for request, turn in zip(requests, turns, strict=True)
+            if turn is not None
+        ]
+        if self.otherwise is not None and left_open:
+            self.otherwise.submit(left_open, params)
+
+    def poll(self, wait_s: float = 0.0) -> list[tuple[int, Completion]]:
+        """The scripted turns, and those that the other engine has completed."""
+        written, self._written = self._written, []
+        generated = self.otherwise.poll(0.0 if written else wait_s) if self.otherwise is not None else []
+        return [*written, *generated]
+
+    @property
+    def busy(self) -> bool:
+        """See `Engine`."""
+        return bool(self._written) or (self.otherwise is not None and self.otherwise.busy)
 
     def _completion(self, turn: str | Completion) -> Completion:
         return text_completion(turn, self.tokenizer) if isinstance(turn, str) else turn
 
-    def release(self) -> None:
-        """Frees the other engine's caches."""
+    def release(self, episodes: Sequence[int] | None = None) -> None:
+        """Forgets turns that nobody took, and frees what the other engine keeps."""
+        gone = None if episodes is None else set(episodes)
+        self._written = [turn for turn in self._written if gone is not None and turn[0] not in gone]
         if self.otherwise is not None:
-            self.otherwise.release()
+            self.otherwise.release(episodes)
+
+    def update_weights(self, version: int) -> None:
+        """Passes it on to the other engine."""
+        if self.otherwise is not None:
+            self.otherwise.update_weights(version)
 
 
 def text_completion(text: str, tokenizer: Any = None, *, closed: bool = True, end: int | None = None) -> Completion:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import groupby, zip_longest
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -25,6 +25,34 @@ MakeCollector = Callable[..., RolloutCollector]
 def play(make: MakeCollector, policy: VLMPolicy, samples: Sequence[VQASample], **params: Any) -> list[Trajectory]:
     seeds = params.pop("seeds", range(len(samples)))
     return make(policy).collect(samples, SamplingParams(**{"max_new_tokens": 24, **params}), seeds=seeds)
+
+
+def first_requests(policy: VLMPolicy, samples: Sequence[VQASample], make_env: Any) -> list[GenerationRequest]:
+    """The first turns of episodes 0, 1, ...; those about one sample share their prompt, as a collector's do."""
+    prompts: dict[str, GenerationRequest] = {}
+    requests = []
+    for episode, sample in enumerate(samples):
+        start = prompts.setdefault(sample.id, first_request(policy, sample, make_env, episode))
+        requests.append(GenerationRequest(episode=episode, trajectory=start.trajectory, seed=(episode, 0)))
+    return requests
+
+
+def in_order(requests: Sequence[GenerationRequest], engine: TransformersEngine) -> list[GenerationRequest]:
+    """The requests in the order of the engine's batch."""
+    return sorted(requests, key=lambda request: engine.rows.running.index(request.episode))
+
+
+@contextmanager
+def most_held(engine: TransformersEngine) -> Iterator[Any]:
+    """The most tokens that the engine's cache held at any time."""
+    most = SimpleNamespace(tokens=0)
+    hook = engine.policy.model.register_forward_hook(
+        lambda *_: setattr(most, "tokens", max(most.tokens, sum(engine.rows.held.values())))
+    )
+    try:
+        yield most
+    finally:
+        hook.remove()
 
 
 def first_request(policy: VLMPolicy, sample: VQASample, make_env: Any, seed: int = 0) -> GenerationRequest:
@@ -59,28 +87,95 @@ def test_every_token_is_fed_once_and_every_image_once(
 ) -> None:
     turns_seen = set()
     for sample in questions[:4]:
-        with fed_to(schooled.model) as calls:
+        with fed_to(schooled.model) as calls, fed_to(schooled.vision_tower) as seen:
             (episode,) = play(make_collector, schooled, [sample])
         assert sum(call["input_ids"].shape[1] for call in calls) == len(episode.stream) - 1  # the last is never fed
-        grids = [call["image_grid_thw"] for call in calls if "image_grid_thw" in call]
-        assert sum(map(len, grids)) == len(episode.stream.images)
+        assert sum(len(call["grid_thw"]) for call in seen) == len(episode.stream.images)
         fed = torch.cat([call["input_ids"] for call in calls], dim=1)[0].tolist()
         assert tuple(fed) == episode.stream.token_ids[:-1]
         turns_seen.add(len(episode.turns))
     assert max(turns_seen) > 1
 
 
-def test_a_batch_is_fed_as_many_columns_as_its_longest_piece_of_news(
+def test_siblings_prompt_is_read_once_and_equal_images_are_encoded_once(
+    schooled: VLMPolicy, questions: list[VQASample], make_env: Any
+) -> None:
+    first = first_requests(schooled, [questions[0]] * 4 + [questions[1]] * 3, make_env)
+    lengths = [len(request.trajectory.stream) for request in first]
+    engine = TransformersEngine(schooled)
+    with fed_to(schooled.vision_tower) as seen:
+        engine.generate(first, SamplingParams(max_new_tokens=1))
+    assert engine.rows.fed == lengths[0] + lengths[-1]
+    assert questions[0].images[0] is questions[1].images[0]  # two questions about one image
+    assert [len(call["grid_thw"]) for call in seen] == [1]
+    assert (engine.features.shown, engine.features.encoded) == (2, 1)
+
+
+def test_a_sibling_that_comes_later_copies_the_prompt_of_one_that_has_gone_on(
+    schooled: VLMPolicy, questions: list[VQASample], make_env: Any
+) -> None:
+    early, *others, late = first_requests(schooled, [questions[0]] * 2 + [questions[5]] * 2 + [questions[0]], make_env)
+    params = SamplingParams(max_new_tokens=6)
+    engine = TransformersEngine(schooled)
+    (turn,) = engine.generate([early], params)
+    going_on = go_on(early, turn, ChatRenderer(schooled), with_image=True)
+    engine.generate([*others, going_on], params)
+    fed = engine.rows.fed
+    (copied,) = engine.generate([late], params)
+    assert engine.rows.fed == fed + len(copied.token_ids) - 1  # the last is never fed
+    (alone,) = TransformersEngine(schooled).generate([late], params)
+    assert copied.token_ids == alone.token_ids
+    torch.testing.assert_close(torch.tensor(copied.log_probs), torch.tensor(alone.log_probs), atol=1e-4, rtol=0)
+
+
+def test_an_episode_left_behind_joins_again_without_a_second_prefill(
+    schooled: VLMPolicy, questions: list[VQASample], make_env: Any
+) -> None:
+    requests = first_requests(schooled, questions[:5], make_env)
+    renderer, params = ChatRenderer(schooled), SamplingParams(max_new_tokens=8)
+    engine = TransformersEngine(schooled)
+    slow, *others = engine.generate(requests, params)
+    for _ in range(2):  # the others take two turns more
+        requests[1:] = [go_on(r, c, renderer, with_image=True) for r, c in zip(requests[1:], others, strict=True)]
+        others = engine.generate(requests[1:], params)
+    back = go_on(requests[0], slow, renderer, with_image=True)
+    fed = engine.rows.fed
+    (last,) = engine.generate([back], params)
+    unseen = len(back.trajectory.stream) - len(requests[0].trajectory.stream) - len(slow.token_ids) + 1
+    assert engine.rows.fed - fed == unseen + len(last.token_ids) - 1
+
+
+def test_rows_that_wait_cost_nothing_and_rows_that_end_leave(
+    schooled: VLMPolicy, questions: list[VQASample], make_env: Any
+) -> None:
+    params = SamplingParams(max_new_tokens=24)
+    with fed_to(schooled.model) as calls:
+        turns = TransformersEngine(schooled).generate(first_requests(schooled, questions, make_env), params)
+    lengths = [len(turn.token_ids) for turn in turns]
+    assert len(set(lengths)) > 2
+    decoding = [len(call["input_ids"]) for call in calls if call["input_ids"].shape[1] == 1]
+    assert decoding == [sum(length > step for length in lengths) for step in range(1, max(lengths))]
+
+
+def test_a_cache_of_few_tokens_lets_episodes_wait_and_changes_no_turn(
     schooled: VLMPolicy, questions: list[VQASample], make_collector: MakeCollector
 ) -> None:
-    with fed_to(schooled.model) as calls:
-        episodes = play(make_collector, schooled, questions)
-    # What the policy did not sample, one run per turn; after the prompt the last sampled token is new to the cache too.
-    runs = [[len(list(run)) for sampled, run in groupby(e.stream.loss_mask) if not sampled] for e in episodes]
-    news = [max(length + (turn > 0) for length in lengths if length) for turn, lengths in enumerate(zip_longest(*runs))]
-    widths = [call["input_ids"].shape[1] for call in calls]
-    assert [width for width in widths if width > 1] == news
-    assert widths.count(1) <= 3 * (24 - 1)  # three turns; nothing is decoded from the last token of each
+    free = play(make_collector, schooled, questions)
+    longest = max(len(episode.stream) for episode in free)
+    for budget in (4 * longest, longest // 2):
+        engine = TransformersEngine(schooled, cache_tokens=budget)
+        with most_held(engine) as most:
+            capped = play(lambda policy: make_collector(policy, engine), schooled, questions)  # noqa: B023 - called here
+        assert [e.stream.token_ids for e in capped] == [e.stream.token_ids for e in free]
+        assert most.tokens <= max(budget, longest)
+
+
+def test_turns_drawn_in_another_way_cannot_join(schooled: VLMPolicy, questions: list[VQASample], make_env: Any) -> None:
+    engine = TransformersEngine(schooled)
+    one, other = first_requests(schooled, questions[:2], make_env)
+    engine.submit([one], SamplingParams(temperature=1.0))
+    with pytest.raises(ValueError, match=r"temperature=1.0.*none with .*temperature=0.5"):
+        engine.submit([other], SamplingParams(temperature=0.5))
 
 
 @pytest.mark.parametrize("kept", [[0, 1, 2, 3, 4, 5], [4, 1], [5, 3, 0]])
@@ -94,15 +189,15 @@ def test_the_kept_cache_gives_the_logits_of_a_fresh_forward_over_the_whole_strea
         completions = engine.generate(requests, params)
         requests, completions = [requests[i] for i in kept], [completions[i] for i in kept]
         requests = [
-            _go_on(r, c, renderer, with_image=(i + turn) % 2 == 0)
+            go_on(r, c, renderer, with_image=(i + turn) % 2 == 0)
             for i, (r, c) in enumerate(_zip(requests, completions))
         ]
         kept = list(range(len(kept)))
-    assert engine._rows is not None
-    assert engine._rows.continues(requests)
+    fed = engine.rows.fed
     with torch.no_grad():
-        cached = engine._rows.prefill(requests)
-        fresh = torch.stack([_fresh_logits(schooled, request) for request in requests])
+        cached = engine.rows.begin(requests)
+        fresh = torch.stack([_fresh_logits(schooled, request) for request in in_order(requests, engine)])
+    assert engine.rows.fed - fed < sum(len(request.trajectory.stream) for request in requests) / 2
     assert fresh.std() > 0.5  # the logits differ enough between tokens for the next line to mean something
     torch.testing.assert_close(cached, fresh, atol=1e-4, rtol=1e-4)
 
@@ -111,7 +206,7 @@ def _zip(requests: Sequence[GenerationRequest], completions: Sequence[Any]) -> l
     return list(zip(requests, completions, strict=True))
 
 
-def _go_on(request: GenerationRequest, completion: Any, renderer: ChatRenderer, with_image: bool) -> GenerationRequest:
+def go_on(request: GenerationRequest, completion: Any, renderer: ChatRenderer, with_image: bool) -> GenerationRequest:
     """The request of the next turn, after an observation that is longer where it shows an image."""
     trajectory = request.trajectory
     shown = trajectory.observation.images if with_image else ()
