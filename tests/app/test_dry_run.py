@@ -59,9 +59,9 @@ def kept_per_token(family: str, *, layers: int, tokens: int, half: bool) -> int:
         return tensor
 
     ids = torch.zeros(2, tokens // 2, dtype=torch.long)
-    with torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor):
-        with torch.autocast("cpu", torch.bfloat16, enabled=half):
-            out = model.model(input_ids=ids, use_cache=False)
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda tensor: tensor)
+    with hooks, torch.autocast("cpu", torch.bfloat16, enabled=half):
+        out = model.model(input_ids=ids, use_cache=False)
     del out
     return sum(tensor.untyped_storage().nbytes() for tensor in kept.values())
 
@@ -84,6 +84,7 @@ def test_what_backward_keeps_of_a_layer_is_what_autograd_keeps(family: str, half
 def layout(**changed: Any) -> Layout:
     values: dict[str, Any] = {
         "parameters": 2**30,
+        "outside": 2**28,
         "trained": 2**30,
         "copied": 0,
         "weight_bytes": FULL,
@@ -108,7 +109,7 @@ def test_weights_gradients_and_moments_of_a_billion_values_are_sixteen_gib_and_a
     by_kind = memory_by_kind(text(), layout())
 
     assert [by_kind[kind] for kind in ("weights", "gradients", "optimiser")] == [4.0, 4.0, 8.0]
-    assert by_kind["cast or gathered weights"] == 2.0
+    assert by_kind["weights in use, playing"] == by_kind["weights in use, learning"] == 2.0
     assert by_kind["logits"] == 0.5
 
 
@@ -117,16 +118,19 @@ def test_fsdp2_shares_out_what_deepspeed_stage_2_shares_out_in_part():
     part = memory_by_kind(text(), layout(strategy="deepspeed_stage_2", processes=8))
 
     assert [shared[kind] for kind in ("weights", "gradients", "optimiser")] == [0.5, 0.5, 1.0]
+    assert shared["weights in use, playing"] == 6.0, "gathered whole, and cast"
+    assert shared["weights in use, learning"] == 1.5, "a quarter of them at once"
     assert [part[kind] for kind in ("weights", "gradients", "optimiser")] == [4.0, 0.5, 1.0]
 
 
 def test_playing_and_learning_take_turns_so_that_the_larger_counts():
     by_kind = memory_by_kind(text(), layout(cached_tokens=2**24))
-    learning = by_kind["gradients"] + by_kind["activations"] + by_kind["logits"]
-    both = sum(by_kind.values()) - learning - by_kind["cache"]
+    learning = sum(by_kind[kind] for kind in ("gradients", "activations", "logits", "weights in use, learning"))
+    playing = by_kind["weights in use, playing"] + by_kind["cache"]
+    both = sum(by_kind.values()) - learning - playing
 
     assert cache_bytes(text(), layout(cached_tokens=2**24)) == 2**24 * 2 * 4 * 2 * 32 * 2
-    assert peak_gib(by_kind) == pytest.approx(both + max(learning, by_kind["cache"]))
+    assert peak_gib(by_kind) == pytest.approx(both + max(learning, playing))
 
 
 @pytest.mark.parametrize("hub_id", shipped_architectures())

@@ -45,8 +45,8 @@ def main(
         dry_run: looks at an experiment without running it, and gives the exit code.
 
     Returns:
-        The exit code: 0, or that of the dry run; 2 after a mistake, or where the disk is full or read-only (one sentence on
-        stderr), 130 after Ctrl-C, 143 after SIGTERM.
+        The exit code: 0, or that of the dry run; 2 after a mistake, or where the disk is full or read-only (one
+        sentence on stderr), 130 after Ctrl-C, 143 after SIGTERM.
     """
     arguments = sys.argv[1:] if argv is None else list(argv)
     try:

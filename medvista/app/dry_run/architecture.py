@@ -34,6 +34,12 @@ class Architecture:
         """How many there are; tied ones count once."""
         return sum(parameter.numel() for parameter in self.model.parameters())
 
+    @property
+    def outside_layers(self) -> int:
+        """How many are not in the language model's layers: embeddings, head, vision tower."""
+        layers = {id(parameter) for parameter in self.model.get_decoder().layers.parameters()}
+        return sum(parameter.numel() for parameter in self.model.parameters() if id(parameter) not in layers)
+
 
 def find_architecture(path: str) -> Architecture:
     """Builds the model of a folder or hub id on the meta device.

@@ -28,13 +28,14 @@ def trained_parameters(architecture: Architecture, config: ExperimentConfig) -> 
 
 
 def training_layout(
-    config: ExperimentConfig, *, parameters: int, trained: int, episode: EpisodeTokens
+    config: ExperimentConfig, *, parameters: int, outside: int, trained: int, episode: EpisodeTokens
 ) -> Layout:
     """What one optimiser step of RL holds in one process.
 
     Args:
         config: of the run.
         parameters: of the model, without adapters.
+        outside: of them outside the language model's layers.
         trained: of them, or of the adapters.
         episode: the longest there is.
     """
@@ -46,6 +47,7 @@ def training_layout(
     halved = "16" in trainer.precision
     return Layout(
         parameters=parameters,
+        outside=outside,
         trained=trained,
         copied=_copied(config, parameters, trained),
         weight_bytes=HALF if config.policy.dtype != "float32" or trainer.precision.endswith("16-true") else FULL,
@@ -57,25 +59,26 @@ def training_layout(
         step_tokens=max(min(budget, step), episode.whole),
         checkpointing=trainer.gradient_checkpointing,
         chunk_logits=CHUNK_LOGITS,
-        cached_tokens=rows * episode.whole,
+        cached_tokens=min(rows * episode.whole, config.policy.cache_tokens or rows * episode.whole),
     )
 
 
 def update_of(config: ExperimentConfig, layout: Layout, episode: EpisodeTokens) -> Update:
     """What one update plays and learns from in one process, if every turn takes half of its tokens."""
-    rows = layout.cached_tokens // episode.whole
+    rows = -(-config.rl.prompts * config.rl.group_size // layout.processes)
+    waves = -(-rows * episode.whole // layout.cached_tokens)  # episodes beyond the cache wait for a place
     spared = episode.turns * episode.new // 2
     return Update(
         turns=episode.turns,
-        new_tokens=episode.new,  # a batch waits for its longest turn
+        new_tokens=waves * episode.new,  # those that play together wait for their longest turn
         stream_tokens=rows * (episode.whole - spared),
-        reference=config.rl.grpo.kl_coefficient > 0,
+        reference=config.rl.kl.coefficient > 0,
     )
 
 
 def _copied(config: ExperimentConfig, parameters: int, trained: int) -> int:
     """Values of the reference that are on the GPU beside the policy's own."""
-    if not config.rl.grpo.kl_coefficient or config.rl.reference in ("cpu", "adapters_off"):
+    if not config.rl.kl.coefficient or config.rl.reference in ("cpu", "adapters_off"):
         return 0
     return trained if config.policy.lora is not None else parameters
 

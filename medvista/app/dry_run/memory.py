@@ -41,7 +41,8 @@ class Layout:
     """What a training step of one process holds."""
 
     parameters: int
-    trained: int  # of them
+    outside: int  # of them outside the language model's layers, which a sharded model gathers all at once
+    trained: int  # of them, or of adapters
     copied: int  # values of a second copy of the weights on the GPU, for the reference
     weight_bytes: int  # per value
     compute_bytes: int  # per value, in forward and backward
@@ -90,11 +91,13 @@ def memory_by_kind(text: Any, layout: Layout) -> dict[str, float]:
         layout: of a step.
     """
     shards = dict.fromkeys(_SHARDED.get(layout.strategy, ()), layout.processes)
-    cast = HALF * layout.parameters if layout.autocast and "weights" not in shards else 0
-    gathered = layout.compute_bytes * layout.parameters if "weights" in shards else 0
+    # A sharded model gathers its weights as they are kept; autocast keeps a copy of what it has cast.
+    gathered = layout.weight_bytes if "weights" in shards else 0
+    cast = HALF if layout.autocast and layout.weight_bytes == FULL else 0
     amounts = {
         "weights": layout.weight_bytes * layout.parameters / shards.get("weights", 1),
-        "cast or gathered weights": cast or gathered,
+        "weights in use, learning": (gathered + cast) * (layout.outside if gathered else layout.parameters),
+        "weights in use, playing": (gathered + cast) * layout.parameters,
         "gradients": layout.weight_bytes * layout.trained / shards.get("gradients", 1),
         "optimiser": _OPTIMISER_BYTES[layout.optimiser] * layout.trained / shards.get("optimiser", 1),
         "reference": layout.weight_bytes * layout.copied / shards.get("weights", 1),
@@ -108,9 +111,9 @@ def memory_by_kind(text: Any, layout: Layout) -> dict[str, float]:
 
 def peak_gib(by_kind: Mapping[str, float]) -> float:
     """The larger of what playing episodes and learning from them need, which never happen at once."""
-    both = sum(by_kind[kind] for kind in ("weights", "cast or gathered weights", "optimiser", "reference", "overhead"))
-    learning = sum(by_kind[kind] for kind in ("gradients", "activations", "logits"))
-    return both + max(learning, by_kind["cache"])
+    both = sum(by_kind[kind] for kind in ("weights", "optimiser", "reference", "overhead"))
+    learning = sum(by_kind[kind] for kind in ("weights in use, learning", "gradients", "activations", "logits"))
+    return both + max(learning, by_kind["weights in use, playing"] + by_kind["cache"])
 
 
 def _head_size(text: Any) -> int:

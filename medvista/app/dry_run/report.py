@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
 
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.dry_run.architecture import Architecture, find_architecture
@@ -13,6 +12,7 @@ from medvista.app.dry_run.memory import memory_by_kind, peak_gib
 from medvista.app.dry_run.pace import FORMULA, seconds_per_update
 from medvista.app.dry_run.problems import Finding, look
 from medvista.app.dry_run.token_counts import EpisodeTokens, episode_tokens, image_tokens
+from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.terminal import wrapped
 from medvista.app.toolboxes import find_tools
 from medvista.errors import UserError
@@ -25,6 +25,7 @@ def dry_run(config: ExperimentConfig) -> int:
     Returns:
         The exit code: 1 if there is a mistake, or the model does not fit.
     """
+    quiet_libraries(config.trainer.threads)
     findings = look(config)
     numbers: dict[str, object] = {"parameters": None, "gib_per_gpu": None, "fits": None}
     try:
@@ -53,9 +54,9 @@ def _model(config: ExperimentConfig, findings: list[Finding]) -> tuple[list[str]
     findings.append(Finding(what="model", sentence=f"{config.policy.path}, from {architecture.source}"))
     episode = _episode(config, architecture)
     findings.append(_token_budget(config, architecture, episode))
-    parameters = architecture.parameters
+    parameters, outside = architecture.parameters, architecture.outside_layers
     trained = trained_parameters(architecture, config)
-    layout = training_layout(config, parameters=parameters, trained=trained, episode=episode)
+    layout = training_layout(config, parameters=parameters, outside=outside, trained=trained, episode=episode)
     kind = config.trainer.gpu or here() or DEFAULT
     if kind not in GPUS:
         raise UserError(f"trainer.gpu has no '{kind}': use one of {', '.join(GPUS)}.")
@@ -69,7 +70,8 @@ def _model(config: ExperimentConfig, findings: list[Finding]) -> tuple[list[str]
         else f"{parameters:,} parameters, and {trained:,} of adapters that are trained",
         f"Estimated GiB per GPU: {', '.join(f'{name} {gib:.1f}' for name, gib in by_kind.items())}; "
         f"at most {peak:.1f} of the {gpu.gib:g} GiB of one {kind} at a time "
-        "(playing and learning take turns: of cache, and of gradients, activations and logits, the larger counts)",
+        "(playing and learning take turns, and the larger counts: weights in use and cache, or weights in use, gradients, "
+        "activations and logits)",
         f"Estimated updates per hour: {3600 / sum(seconds.values()):.0f} "
         f"({', '.join(f'{name} {each:.0f} s' for name, each in seconds.items())}); {FORMULA}. "
         "Nothing of this was measured on a GPU.",
@@ -98,5 +100,3 @@ def _token_budget(config: ExperimentConfig, architecture: Architecture, episode:
         sentence = f"{said}, trainer.micro_batch_tokens={budget:,} is less than one: raise it, or shorten episodes."
         return Finding(what="tokens", sentence=sentence, is_mistake=True)
     return Finding(what="tokens", sentence=said)
-
-
