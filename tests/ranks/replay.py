@@ -22,7 +22,7 @@ from medvista.rollout import ExperienceBatch
 from tests.ranks.recorded import BUDGETS, Case, Outcome, shown
 
 LEARNING_RATE = 5e-4
-LONGEST = 72  # tokens of an episode: three turns of 24
+LONGEST = 24  # tokens of a turn
 
 
 class PlainDescent(GRPOModule):
