@@ -26,6 +26,7 @@ def prepare(
         temperature: of the rollouts.
     """
     if objective.correction.old_log_probs == "recomputed" or objective.baseline == "values":
+        # Processes hold unequally many rows, so none may need the others for a forward pass.
         with torch.no_grad(), gathered(policy) as whole:
             found = batch.log_probs(whole, temperature=temperature, values=objective.baseline == "values")
         batch.values = found[2] if objective.baseline == "values" else None
@@ -42,6 +43,8 @@ def prepare(
     if batch.values is not None:
         batch.returns = batch.advantages + batch.values
         batch.advantages = objective.scaled(batch.advantages, batch.loss_mask, totals)
+    if batch.credits is not None:
+        batch.advantages = batch.advantages + torch.where(batch.loss_mask, batch.credits, 0.0)
 
 
 def sampled_tokens(
