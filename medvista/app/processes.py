@@ -65,6 +65,8 @@ def _slurm_shape(trainer: TrainerConfig) -> tuple[int, int]:
             f"SLURM has started one task, but trainer.devices x trainer.num_nodes is {configured}: ask sbatch for "
             f"--nodes={trainer.num_nodes} --ntasks-per-node={trainer.devices}, and put srun before python."
         )
+    # Of a job that was asked for as so many tasks in all, Lightning wants to be told how many a machine has.
+    os.environ.setdefault("SLURM_NTASKS_PER_NODE", str(tasks // nodes))
     return tasks // nodes, nodes
 
 

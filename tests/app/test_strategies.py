@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 
 import lightning.pytorch.strategies.deepspeed as lightning_deepspeed
@@ -53,8 +54,16 @@ def test_a_missing_deepspeed_is_told_in_one_sentence(monkeypatch: pytest.MonkeyP
 @pytest.fixture
 def alone(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
     """Neither torchrun nor SLURM."""
-    for name in ("TORCHELASTIC_RUN_ID", "SLURM_NTASKS", "SLURM_NNODES", "SLURM_JOB_NUM_NODES", "SLURM_JOB_NAME"):
-        monkeypatch.delenv(name, raising=False)
+    for name in (
+        "TORCHELASTIC_RUN_ID",
+        "SLURM_NTASKS",
+        "SLURM_NNODES",
+        "SLURM_JOB_NUM_NODES",
+        "SLURM_JOB_NAME",
+        "SLURM_NTASKS_PER_NODE",
+    ):
+        monkeypatch.setenv(name, "")  # so that it is put back as it was, also where it was not there
+        monkeypatch.delenv(name)
     return monkeypatch
 
 
@@ -72,6 +81,7 @@ def test_slurm_counts_what_it_has_started(alone: pytest.MonkeyPatch) -> None:
     for name, value in {"SLURM_NTASKS": "32", "SLURM_NNODES": "4", "SLURM_JOB_NAME": "train"}.items():
         alone.setenv(name, value)
     assert world_shape(TrainerConfig()) == (8, 4)
+    assert os.environ["SLURM_NTASKS_PER_NODE"] == "8"  # which Lightning would stop without
 
 
 def test_one_task_of_slurm_cannot_be_two_processes(alone: pytest.MonkeyPatch) -> None:

@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 
 from medvista.app.config.schema import TrainerConfig
 from medvista.app.training.strategies import make_strategy
-from medvista.functional.objectives import LossCounts
+from medvista.functional.objectives import LossCounts, make_objective
 from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import VLMPolicy
 from medvista.policies.sharding import whole
@@ -22,6 +22,7 @@ from medvista.rollout import ExperienceBatch
 from tests.ranks.recorded import BUDGETS, Case, Outcome, shown
 
 LEARNING_RATE = 5e-4
+LONGEST = 24  # tokens of a turn
 
 
 class PlainDescent(GRPOModule):
@@ -81,6 +82,7 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
         config,
         OptimiserConfig(vision_learning_rate=case.vision_learning_rate),
         total_steps=steps,
+        objective=make_objective("grpo", config, longest=LONGEST),
         micro_batch_tokens=tokens,
     )
     trainer = lightning.Trainer(
