@@ -33,6 +33,7 @@ from medvista.app.start_checks import warn_at_start
 from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
 from medvista.app.training.objectives import filter_of, objective_of
+from medvista.app.training.optimiser_checks import check_optimisers
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.stages import Stages
 from medvista.app.training.trainer import check_trainer
@@ -76,7 +77,10 @@ def _run_arms(players: Players, start: float) -> None:
     plan = training_plan(config, base_trained_here=base.is_trained_here, test_questions=asked)
     say(plan_in_words(plan, base.origin))
     players.progress = Progress(plan)
-    hold_to_checks(stages.policy("base"), str(base.path), view_size=config.env.view_size)
+    policy = stages.policy("base")
+    hold_to_checks(policy, str(base.path), view_size=config.env.view_size)
+    check_optimisers(config, policy)
+    del policy
     led(lambda: prepare_folder(config))  # not before every input is known to be good: it moves an earlier run aside
     led(lambda: base.keep_logs(config.output_dir))
     timing = {"base_s": time.perf_counter() - start}

@@ -11,6 +11,7 @@ COMMANDS = {
     "run": "run an experiment: train, evaluate, report",
     "check-model": "tell whether a model can be trained and played",
     "prepare": "fetch benchmarks and check them",
+    "merge": "merge adapters into the model they belong to",
     "score": "score the episodes of finished runs again, judges included",
     "tools": "list, describe and try tools",
     "view": "browse the episodes of a run",
