@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -47,3 +50,41 @@ def test_nothing_that_stands_for_a_picture_may_be_sampled_and_all_that_ends_a_tu
     assert not policy.allowed_ids[signs].any()
     assert not policy.allowed_ids[policy.tokenizer.convert_tokens_to_ids(policy.family.mark)]
     assert policy.allowed_ids[list(policy.turn_ends.ids)].all()
+
+
+def test_a_saved_policy_is_loaded_without_torchvision_and_reads_pictures_as_before(
+    policy: VLMPolicy, tmp_path: Path
+) -> None:
+    policy.save_pretrained(tmp_path)
+    again = VLMPolicy.from_pretrained(tmp_path).eval()
+    assert type(again.family) is type(policy.family)
+    assert again.turn_ends == policy.turn_ends
+    view = MedicalImage(pixels=np.random.default_rng(0).integers(0, 256, (48, 48), dtype=np.uint8))
+    (segment,) = ChatRenderer(policy).prompt([Observation(text="?", images=(view,))])
+    ids = torch.tensor([segment.token_ids])
+    with torch.no_grad():
+        expected, logits = (
+            p.logits(ids, torch.ones_like(ids), p.family.collate(p.family.see([view.pixels]))) for p in (policy, again)
+        )
+    torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
+
+
+HUB_NAMES = {  # as checkpoints on the hub name their image processors
+    "qwen3_vl": "Qwen2VLImageProcessorFast",
+    "internvl": "GotOcr2ImageProcessorFast",
+    "gemma3": "Gemma3ImageProcessor",
+    "smolvlm": "SmolVLMImageProcessor",
+    "llava": "CLIPImageProcessor",
+    "llava_onevision": "LlavaOnevisionImageProcessor",
+    "mistral3": "PixtralImageProcessorFast",
+    "glm4v": "Glm4vImageProcessor",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", HUB_NAMES)
+def test_a_processor_that_would_want_torchvision_is_loaded_in_its_other_form(name: str, tmp_path: Path) -> None:
+    build(name).save_pretrained(tmp_path)
+    file = tmp_path / "preprocessor_config.json"
+    file.write_text(json.dumps({**json.loads(file.read_text()), "image_processor_type": HUB_NAMES[name]}))
+    assert type(VLMPolicy.from_pretrained(tmp_path).image_processor).__name__.endswith("Pil")
