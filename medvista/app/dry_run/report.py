@@ -70,8 +70,8 @@ def _model(config: ExperimentConfig, findings: list[Finding]) -> tuple[list[str]
         else f"{parameters:,} parameters, and {trained:,} of adapters that are trained",
         f"Estimated GiB per GPU: {', '.join(f'{name} {gib:.1f}' for name, gib in by_kind.items())}; "
         f"at most {peak:.1f} of the {gpu.gib:g} GiB of one {kind} at a time "
-        "(playing and learning take turns, and the larger counts: weights in use and cache, or weights in use, gradients, "
-        "activations and logits)",
+        "(playing and learning take turns, and the larger counts: weights in use and cache, or weights in use, "
+        "gradients, activations and logits)",
         f"Estimated updates per hour: {3600 / sum(seconds.values()):.0f} "
         f"({', '.join(f'{name} {each:.0f} s' for name, each in seconds.items())}); {FORMULA}. "
         "Nothing of this was measured on a GPU.",

@@ -11,7 +11,7 @@ import hashlib
 import io
 import shutil
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import IO, Any, BinaryIO, cast
 
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
@@ -34,7 +34,8 @@ class CheckedCheckpointIO(CheckpointIO):
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         with replacing(path) as file:
-            torch.save(checkpoint, hashing := _HashingWriter(file))
+            hashing = _HashingWriter(file)
+            torch.save(checkpoint, cast(IO[bytes], hashing))
             file.seek(-_LENGTH, io.SEEK_END)
             file.write(_TAIL + hashing.digest.hexdigest().encode())
 
