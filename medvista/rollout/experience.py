@@ -86,7 +86,8 @@ class ExperienceBatch(TokenBatch):
     @classmethod
     def from_groups(cls, groups: Sequence[TrajectoryGroup], *, stats: Mapping[str, float] | None = None) -> Self:
         """Flattens groups of equal size; row ``p * G + g`` is sibling ``g`` of prompt ``p``."""
-        rewards_PG = torch.tensor([group.rewards for group in groups])
+        # Rewards stay float32 under trainer.precision=bf16-true, whose rollouts have another default.
+        rewards_PG = torch.tensor([group.rewards for group in groups], dtype=torch.float32)
         trajectories = tuple(t for group in groups for t in group.trajectories)
         streams = [t.stream for t in trajectories]
         return cls.from_streams(

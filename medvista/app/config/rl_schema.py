@@ -7,7 +7,7 @@ from typing import Literal
 
 from medvista.rl_settings import CorrectionConfig, KLConfig, ObjectiveName, ValueConfig
 from medvista.schema_field import setting
-from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig
+from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig, ReferenceKind
 
 
 @dataclass(kw_only=True)
@@ -84,4 +84,13 @@ class RLConfig:
     correction: CorrectionConfig = field(default_factory=CorrectionConfig)
     value: ValueConfig = field(default_factory=ValueConfig)
     grpo: GRPOConfig = field(default_factory=GRPOConfig)
+    reference: ReferenceKind = setting(
+        "copy",
+        help="The policy of the KL term. copy: the weights that are trained as RL began (of adapters, a small copy); "
+        "cpu: the same, kept in the processor's memory; adapters_off: the weights without their adapters; ema: a "
+        "moving average of the policy.",
+    )
+    reference_decay: float = setting(
+        0.99, help="Share of the old average that an update keeps, of rl.reference=ema.", least=0, most=1
+    )
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))

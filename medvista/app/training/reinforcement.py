@@ -87,8 +87,8 @@ def _callbacks(
     callbacks: list[lightning.Callback] = [
         PolicyCheckpoint(folder, every_n_steps=every_n_steps, keep=config.trainer.keep_checkpoints)
     ]
-    if reference:
-        callbacks.append(ReferenceKL())
+    if reference:  # a resumed run is given the same policy to start from: its reference need not travel
+        callbacks.append(ReferenceKL(rl.reference, decay=rl.reference_decay, in_checkpoint=False))
     if rl.monitor != "off":
         callbacks.append(CollapseMonitor(episodes, rl.reward, stop=rl.monitor == "stop"))
     if rl.check_batches:
