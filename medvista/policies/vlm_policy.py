@@ -183,8 +183,7 @@ class VLMPolicy(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
-        Rows are scored in buckets of similar length, and the vocabulary only at the positions that count, in chunks:
-        episodes differ several times in length, and most of their tokens are images and observations.
+        Rows are scored in buckets of similar length, and the vocabulary only at the positions that count, in chunks.
 
         Args:
             token_ids: ``[N, T]``, right-padded.
@@ -197,13 +196,10 @@ class VLMPolicy(nn.Module):
             rows_at_once: size of a bucket.
 
         Returns:
-            ``[N, T]`` log-probabilities and ``[N, T]`` entropies (zeros unless asked for), 0 where no loss is carried;
-            third, if asked for, ``[N, T]`` values.
+            ``[N, T]`` log-probabilities, entropies (zeros unless asked for) and, if asked for, values; 0 without loss.
         """
-        by_length = attention_mask.sum(dim=1).argsort(stable=True)
-        scores = [torch.zeros(token_ids.shape, dtype=torch.float32, device=token_ids.device)]
-        scores *= 3 if values else 2
-        for rows in by_length.split(rows_at_once):
+        scores = [torch.zeros_like(token_ids, dtype=torch.float32)] * (3 if values else 2)
+        for rows in attention_mask.sum(dim=1).argsort(stable=True).split(rows_at_once):
             longest = int(attention_mask[rows].sum(dim=1).max())
             ids, mask = token_ids[rows, :longest], attention_mask[rows, :longest]
             tensors = self.family.collate([image for row in rows.tolist() for image in images[row]], token_ids.device)
@@ -214,9 +210,8 @@ class VLMPolicy(nn.Module):
             found: tuple[Tensor, ...] = chosen_log_probs(
                 head, states, ids[row, column], self.allowed_ids, temperature=temperature, entropy=entropy
             )
-            at = (rows[row], column)
             found = (*found, self._values(states)) if values else found
-            scores = [all_.index_put(at, some) for all_, some in zip(scores, found, strict=True)]
+            scores = [all_.index_put((rows[row], column), some) for all_, some in zip(scores, found, strict=True)]
         return tuple(scores)
 
     def _values(self, states_KD: Tensor) -> Tensor:

@@ -88,25 +88,8 @@ def test_an_engine_that_computes_other_probabilities_stops_training(
     fit(schooled, [far], make_trainer, BatchChecks(tmp_path, engine_tolerance=4.0))
 
 
-def test_a_step_without_a_finite_gradient_moves_nothing_and_the_next_one_does(
+def test_the_episodes_of_a_step_that_was_left_out_are_saved(
     schooled: VLMPolicy, batch: ExperienceBatch, make_trainer: MakeTrainer, tmp_path: Path
 ) -> None:
-    checks = BatchChecks(tmp_path, engine_tolerance=1e3)
-    module = fit(schooled, [batch], make_trainer, checks, bad=[0])
-    weights = zip(module.policy.parameters(), schooled.parameters(), strict=True)
-    assert all(torch.equal(mine, before) for mine, before in weights)
-    assert checks.skipped == 1
-    assert len(saved(tmp_path)) == 2
-    module = fit(schooled, [batch, replace(batch)], make_trainer, checks, bad=[0])
-    assert checks.skipped == 0
-    weights = zip(module.policy.parameters(), schooled.parameters(), strict=True)
-    assert any(not torch.equal(mine, before) for mine, before in weights)
-    assert all(torch.isfinite(parameter).all() for parameter in module.policy.parameters())
-
-
-def test_several_such_steps_in_a_row_stop_training(
-    schooled: VLMPolicy, batch: ExperienceBatch, make_trainer: MakeTrainer, tmp_path: Path
-) -> None:
-    batches = [replace(batch) for _ in range(4)]
-    with pytest.raises(UserError, match="2 steps in a row had a gradient that is not finite"):
-        fit(schooled, batches, make_trainer, BatchChecks(tmp_path, patience=2), bad=[0, 1, 2, 3])
+    fit(schooled, [batch], make_trainer, BatchChecks(tmp_path, engine_tolerance=1e3), bad=[0])
+    assert saved(tmp_path) == [trajectory.sample.id for trajectory in batch.trajectories]

@@ -8,6 +8,7 @@ import lightning
 from lightning.pytorch.callbacks import Timer
 
 from medvista.app.arms import Conditions
+from medvista.app.config.schema import ExperimentConfig
 from medvista.app.players import Players
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.app.training.stage_record import StageRecord
@@ -43,8 +44,23 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
         gradient_checkpointing=config.trainer.gradient_checkpointing,
     )
+    data = _rollouts(players, conditions)
+    timer = Timer()
+    callbacks = [timer, *_callbacks(config, folder, steps_per_update, reference=bool(objective.kl_coefficient))]
+    fit_stage(config, players.progress, folder, module, data, callbacks, steps)
+    return StageRecord(
+        seconds=timer.time_elapsed("train"),
+        steps=module.trainer.global_step,
+        episodes=data.episodes,
+        generated_tokens=data.generated_tokens,
+    )
+
+
+def _rollouts(players: Players, conditions: Conditions) -> RolloutDataModule:
+    """Plays the episodes of each update."""
+    config, rl = players.config, players.config.rl
     forked = rl.credit == "counterfactual"
-    data = RolloutDataModule(
+    return RolloutDataModule(
         players.questions.train,
         players.collector_factory(conditions),
         players.questions.validation,
@@ -60,21 +76,21 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         forks=ForkConfig(share=rl.credit_share, forks=rl.credit_forks, weight=rl.credit_weight, seed=config.seed),
         seed=config.seed,
     )
-    checkpoint = PolicyCheckpoint(
-        folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update, keep=config.trainer.keep_checkpoints
-    )
-    callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
-    if objective.kl_coefficient:  # a resumed run is given the same policy to start from: its reference need not travel
+
+
+def _callbacks(
+    config: ExperimentConfig, folder: Path, steps_per_update: int, *, reference: bool
+) -> list[lightning.Callback]:
+    """What happens beside training, in order: the reference scores a batch before it is checked."""
+    rl, episodes = config.rl, config.output_dir / "trajectories" / folder.name
+    every_n_steps = config.trainer.checkpoint_every * steps_per_update
+    callbacks: list[lightning.Callback] = [
+        PolicyCheckpoint(folder, every_n_steps=every_n_steps, keep=config.trainer.keep_checkpoints)
+    ]
+    if reference:  # a resumed run is given the same policy to start from: its reference need not travel
         callbacks.append(ReferenceKL(rl.reference, decay=rl.reference_decay, in_checkpoint=False))
-    episodes = config.output_dir / "trajectories" / folder.name
     if rl.monitor != "off":
         callbacks.append(CollapseMonitor(episodes, rl.reward, stop=rl.monitor == "stop"))
     if rl.check_batches:
         callbacks.append(BatchChecks(episodes, engine_tolerance=rl.engine_tolerance))
-    fit_stage(config, players.progress, folder, module, data, callbacks, steps)
-    return StageRecord(
-        seconds=timer.time_elapsed("train"),
-        steps=module.trainer.global_step,
-        episodes=data.episodes,
-        generated_tokens=data.generated_tokens,
-    )
+    return callbacks

@@ -78,19 +78,9 @@ def make_objective(
     (0.28, 0.25)
     """
     grpo, kl, correction = grpo or GRPOConfig(), kl or KLConfig(), correction or CorrectionConfig()
-    named = OBJECTIVES[name]
-    given: dict[str, Any] = {
-        "scale": advantage_scale,
-        "aggregation": grpo.aggregation,
-        "clip_low": grpo.clip_low,
-        "clip_high": grpo.clip_high,
-        "kl_coefficient": kl.coefficient,
-        "kl_placement": kl.placement,
-        "kl_estimator": kl.estimator or {"loss": "k3", "reward": "k1", None: None}[kl.placement],
-    }
     made = replace(
-        named,
-        **{part: value for part, value in given.items() if value is not None},
+        OBJECTIVES[name],
+        **_given(grpo, kl) | ({} if advantage_scale is None else {"scale": advantage_scale}),
         entropy_coefficient=grpo.entropy_coefficient,
         longest=longest,
         correction=correction,
@@ -103,6 +93,19 @@ def make_objective(
         )
     _check(name, grpo, made)
     return made
+
+
+def _given(grpo: GRPOConfig, kl: KLConfig) -> dict[str, Any]:
+    """The parts that a configuration sets itself."""
+    parts = {
+        "aggregation": grpo.aggregation,
+        "clip_low": grpo.clip_low,
+        "clip_high": grpo.clip_high,
+        "kl_coefficient": kl.coefficient,
+        "kl_placement": kl.placement,
+        "kl_estimator": kl.estimator or {"loss": "k3", "reward": "k1", None: None}[kl.placement],
+    }
+    return {part: value for part, value in parts.items() if value is not None}
 
 
 def _check(name: str, grpo: GRPOConfig, made: Objective) -> None:
