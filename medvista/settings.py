@@ -14,6 +14,10 @@ from medvista.schema_field import setting
 
 Aggregation = Literal["sequence", "token", "constant"]  # how per-token losses become one number
 AdvantageScale = Literal["std", "none"]  # what advantages are divided by: their group's standard deviation, or nothing
+OptimiserName = Literal["adamw", "adamw_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor"]
+WeightsDtype = Literal["float32", "bfloat16", "auto"]  # what weights are kept in; auto: as the checkpoint stores them
+Quantisation = Literal["none", "4bit"]
+ReferenceKind = Literal["copy", "cpu", "adapters_off", "ema"]  # where the policy of the KL term comes from
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,18 +64,58 @@ class NanoConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
-class OptimiserConfig:
-    """AdamW with warm-up and a cosine or constant schedule."""
+class LoRAConfig:
+    """Low-rank adapters, which are trained instead of the weights (LoRA, arXiv 2106.09685)."""
 
-    learning_rate: float = setting(1e-4, help="Peak learning rate of AdamW (arXiv 1711.05101).", least=0, also=("lr",))
+    rank: int = setting(16, help="Rank of each adapter.", above=0, also=("r", "lora_r"))
+    alpha: float | None = setting(
+        None, help="An adapter's output is scaled by alpha / rank; null: twice the rank.", above=0, also=("lora_alpha",)
+    )
+    dropout: float = setting(
+        0.0,
+        help="Dropout before each adapter. Keep 0 in RL: rollouts have none, so ratios would start away from 1.",
+        least=0,
+        most=1,
+        also=("lora_dropout",),
+    )
+    targets: list[str] = setting(
+        ["language"],
+        help="Linear layers that get one: language, vision (with what leads to the language model), or patterns such "
+        "as q_proj or layers.3.mlp, where * stands for anything.",
+        also=("target_modules",),
+    )
+    exclude: list[str] = setting([], help="Patterns of layers that get none.", also=("exclude_modules",))
+    merge: bool = setting(
+        False,
+        help="Whether a finished stage merges its adapters into its weights, so that the next starts with fresh ones; "
+        "false: the policy is kept as adapters, and the next stage goes on with them.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class OptimiserConfig:
+    """An optimiser with warm-up and a cosine or constant schedule."""
+
+    name: OptimiserName = setting(
+        "adamw",
+        help="adamw (arXiv 1711.05101), adamw_fused, adafactor (arXiv 1804.04235), or with bitsandbytes adamw_8bit and "
+        "paged_adamw_8bit (arXiv 2110.02861).",
+        also=("optim", "optimizer"),
+    )
+    learning_rate: float = setting(1e-4, help="Peak learning rate.", least=0, also=("lr",))
     vision_learning_rate: float = setting(0.0, help="Peak learning rate of the vision tower; 0 freezes it.", least=0)
+    learning_rates: dict[str, float] = setting(
+        {},
+        help="Peak learning rates of weights by pattern, such as {embed_tokens: 1e-6}; 0 freezes. The first pattern "
+        "that fits a weight wins, and over vision_learning_rate.",
+    )
     weight_decay: float = setting(0.0, help="Decoupled weight decay.", least=0)
     warmup_steps: int = setting(5, help="Steps in which the learning rate rises to its peak.", least=0)
     decay_to: float = setting(
         1.0, help="Share of its peak at which the learning rate ends, along a cosine; 1: constant.", least=0, most=1
     )
     betas: tuple[float, float] = setting(
-        (0.9, 0.95), help="Decay rates of AdamW's two moving averages.", least=0, most=1
+        (0.9, 0.95), help="Decay rates of AdamW's two moving averages; adafactor has none.", least=0, most=1
     )
 
 

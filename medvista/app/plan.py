@@ -43,7 +43,7 @@ def training_plan(config: ExperimentConfig, *, base_trained_here: bool, test_que
     if base_trained_here and pretrain.caption_steps:
         seconds = _CAPTION_S * pretrain.caption_batch_size * pretrain.caption_steps
         works.append(Work(name="captions pre-stage", units=pretrain.caption_steps, unit="step", seconds=seconds))
-    works += [_stage(config, name) for name in _needed(config) if not _is_done(config, name)]
+    works += [_stage(config, name) for name in needed_stages(config) if not _is_done(config, name)]
     works += evaluation_plan(config, {name: ARMS[name] for name in config.arms}, test_questions, replayed="sft_rl")
     if _is_measured(config):
         return works
@@ -78,7 +78,7 @@ def plan_in_words(works: Sequence[Work], base: str) -> str:
     return f"{stages}{about}: {', '.join(work.name for work in works)}; base model: {base}"
 
 
-def _needed(config: ExperimentConfig) -> list[str]:
+def needed_stages(config: ExperimentConfig) -> list[str]:
     """The stages behind the arms, each after those that it begins with."""
     found: dict[str, None] = {}
 

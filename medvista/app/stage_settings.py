@@ -68,7 +68,7 @@ _NO_INFLUENCE = (
     "trainer.timeout_minutes",
 )
 _OF_SOME_STAGES = ("direct", "sft", "rl", "rejection")  # sections; of all others every stage depends
-_SECTIONS: Mapping[str, Sequence[str]] = {
+SECTIONS: Mapping[str, Sequence[str]] = {
     "direct": ("direct",),
     "tools_unused": ("direct",),
     "blind": ("direct",),
@@ -81,7 +81,7 @@ _SECTIONS: Mapping[str, Sequence[str]] = {
 _OF_TRAINING = ("pretrain", "trainer", "data.train_images", "data.validation_images", "data.limit", "rejection")
 
 
-STAGES = tuple(_SECTIONS)
+STAGES = tuple(SECTIONS)
 
 
 def stage_settings(config: ExperimentConfig, stage: str, questions: Questions, base: str) -> Settings:
@@ -93,7 +93,7 @@ def stage_settings(config: ExperimentConfig, stage: str, questions: Questions, b
         questions: that are trained and validated on; their content counts, not the folder they were read from.
         base: identity of the base model.
     """
-    sections = _SECTIONS[stage]
+    sections = SECTIONS[stage]
     left_out = (*_NO_INFLUENCE, *(name for name in _OF_SOME_STAGES if name not in sections))
     found = dict(_flat(config, left_out))
     for name in ("direct", "sft"):

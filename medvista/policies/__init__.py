@@ -1,5 +1,6 @@
 """Policies: the VLM, how it is prompted, and the engines that generate its turns."""
 
+from medvista.policies.adapters import merge_adapters, read_base
 from medvista.policies.assembled import assemble
 from medvista.policies.chat import ChatRenderer
 from medvista.policies.engines import (
@@ -11,8 +12,9 @@ from medvista.policies.engines import (
     TransformersEngine,
     text_completion,
 )
+from medvista.policies.loading import Loading
 from medvista.policies.nano import build_nano
-from medvista.policies.vlm_policy import VLMPolicy
+from medvista.policies.vlm_policy import VLMPolicy, tokenizer_path
 from medvista.settings import NanoConfig
 
 __all__ = [
@@ -20,6 +22,7 @@ __all__ = [
     "EndpointEngine",
     "Engine",
     "GenerationRequest",
+    "Loading",
     "NanoConfig",
     "SamplingParams",
     "ScriptedPolicy",
@@ -27,5 +30,8 @@ __all__ = [
     "VLMPolicy",
     "assemble",
     "build_nano",
+    "merge_adapters",
+    "read_base",
     "text_completion",
+    "tokenizer_path",
 ]

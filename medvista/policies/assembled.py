@@ -104,7 +104,7 @@ def _model_config(text_config: Any, config: NanoConfig, image_id: int) -> LlavaC
     return LlavaConfig(
         text_config=type(text_config)(**values),
         vision_config=vision,
-        image_token_id=image_id,
+        image_token_index=image_id,
         image_seq_length=(config.view_size // patch) ** 2,
         vision_feature_select_strategy="full",
         vision_feature_layer=-1,

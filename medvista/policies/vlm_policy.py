@@ -12,12 +12,16 @@ import numpy as np
 import torch
 from safetensors import SafetensorError
 from torch import Tensor, nn
-from transformers import AutoImageProcessor, AutoModelForImageTextToText, AutoTokenizer
+from transformers import AutoImageProcessor, AutoTokenizer
 
 from medvista.errors import UserError
 from medvista.functional.log_probs import WithEntropy, chosen_log_probs
+from medvista.parsing import TAGS
+from medvista.policies.adapters import has_adapters, read_base, save_adapters, unwrapped
 from medvista.policies.families import Family, Image, TurnEnds, family_class, find_chat_template, turn_ends
+from medvista.policies.loading import Loading, load_model
 from medvista.policies.logits_head import apply_head, head_form
+from medvista.policies.precision import apply_to_all_but_tables
 
 ROWS_AT_ONCE = 48  # of similar length, in one pass through the model
 _UNKNOWN = "unknown"  # the form of the head before the first forward pass
@@ -40,7 +44,7 @@ class VLMPolicy(nn.Module):
 
     def __init__(self, *, model: Any, tokenizer: Any, image_processor: Any) -> None:
         super().__init__()
-        self.model = model
+        self.model = unwrapped(model)
         self.tokenizer = tokenizer
         self.image_processor = image_processor
         config = self.base_model.config
@@ -56,22 +60,25 @@ class VLMPolicy(nn.Module):
         self.register_buffer("allowed_ids", allowed, persistent=False)
 
     @classmethod
-    def from_pretrained(cls, path: str | Path, **model_kwargs: Any) -> VLMPolicy:
+    def from_pretrained(cls, path: str | Path, loading: Loading | None = None, **model_kwargs: Any) -> VLMPolicy:
         """Loads a hub id or a local folder in Hugging Face form.
 
         Args:
-            path: hub id such as ``"Qwen/Qwen3-VL-8B-Instruct"``, or a folder written by `save_pretrained`.
-            model_kwargs: handed to ``AutoModelForImageTextToText.from_pretrained`` (``dtype``, ``device_map``, ...).
+            path: hub id such as ``"Qwen/Qwen3-VL-8B-Instruct"``, or a folder written by `save_pretrained`: of a model,
+                or of adapters that name theirs.
+            loading: what becomes of the weights; by default float32, and all of them trained.
+            model_kwargs: handed to ``AutoModelForImageTextToText.from_pretrained`` (``device_map``, ...).
 
         Raises:
             UserError: when nothing can be loaded from there.
         """
         try:
-            model = AutoModelForImageTextToText.from_pretrained(path, trust_remote_code=False, **model_kwargs)
-            tokenizer = AutoTokenizer.from_pretrained(path, trust_remote_code=False)
-            image_processor = AutoImageProcessor.from_pretrained(path, trust_remote_code=False)
+            model = load_model(path, loading or Loading(), **model_kwargs)
+            beside = tokenizer_path(path)
+            tokenizer = AutoTokenizer.from_pretrained(beside, trust_remote_code=False)
+            image_processor = AutoImageProcessor.from_pretrained(beside, trust_remote_code=False)
             family = family_class(model.config)(model.config, tokenizer, image_processor)
-            tokenizer.chat_template = find_chat_template(path, tokenizer, family.mark)
+            tokenizer.chat_template = find_chat_template(beside, tokenizer, family.mark)
             return cls(model=model, tokenizer=tokenizer, image_processor=image_processor)
         except UserError:
             raise
@@ -83,10 +90,18 @@ class VLMPolicy(nn.Module):
             ) from error
 
     def save_pretrained(self, path: str | Path) -> None:
-        """Writes model, tokenizer and image processor as one Hugging Face folder."""
-        self.model.save_pretrained(path)
+        """Writes model (only its adapters, where it has some), tokenizer and image processor as one folder."""
+        if has_adapters(self.model):
+            save_adapters(self.model, path)
+        else:
+            self.model.save_pretrained(path)
         self.tokenizer.save_pretrained(path)
         self.image_processor.save_pretrained(path)
+
+    def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLMPolicy:
+        """Moves and casts, as `nn.Module` does, all but the tables that the model's code computed."""
+        apply_to_all_but_tables(self, partial(super()._apply, fn, recurse))  # type: ignore[arg-type]
+        return self
 
     def add_value_head(self) -> None:
         """Gives the policy values: a linear map of its last hidden state, 0 at first, not saved with the model."""
@@ -245,6 +260,12 @@ class VLMPolicy(nn.Module):
         return model(input_ids=ids, attention_mask=mask, **kwargs)
 
 
+def tokenizer_path(path: str | Path) -> str | Path:
+    """Where tokenizer and image processor of a model are: beside adapters, or else with their base model."""
+    base = read_base(path)
+    return path if base is None or (Path(path) / "tokenizer_config.json").exists() else base
+
+
 def _allowed_ids(tokenizer: Any, vocab_size: int, ends: Sequence[int]) -> Tensor:
     """``[V]`` True where an id may be sampled: those of text, and the ones that end a turn."""
     allowed = torch.zeros(vocab_size, dtype=torch.bool)
@@ -252,5 +273,7 @@ def _allowed_ids(tokenizer: Any, vocab_size: int, ends: Sequence[int]) -> Tensor
     banned = set(tokenizer.all_special_ids)
     banned |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     allowed[[i for i in banned if i < vocab_size]] = False
+    vocabulary = tokenizer.get_vocab()  # some call the tags of the turn grammar special, which has to be written
+    allowed[[vocabulary[tag] for tag in TAGS if tag in vocabulary]] = True
     allowed[list(ends)] = True
     return allowed

@@ -1,12 +1,12 @@
 """Batches without a tensor, which Lightning moves as a whole: update requests, questions, finished episodes.
 
-They are plain classes with a `to`, since Lightning cannot rebuild frozen dataclasses inside lists.
+They are plain classes with a `to`, and no dataclasses: Lightning rebuilds those field by field to cast their tensors
+(``precision=bf16-true``), and cannot rebuild the frozen ones inside.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any, Self
 
 from medvista.types import Trajectory, VQASample
@@ -22,28 +22,34 @@ class TensorFreeBatch:
         return self
 
 
-@dataclass(slots=True)
 class UpdateRequest(TensorFreeBatch):
     """Asks for the experience of one update, which is played after Lightning's transfer."""
 
-    update: int
+    __slots__ = ("update",)
+
+    def __init__(self, update: int) -> None:
+        self.update = update
 
 
-@dataclass(slots=True)
 class SampleBatch(TensorFreeBatch):
     """Questions on their way to a rollout."""
 
-    samples: Sequence[VQASample]
+    __slots__ = ("samples",)
+
+    def __init__(self, samples: Sequence[VQASample]) -> None:
+        self.samples = samples
 
     def __len__(self) -> int:
         return len(self.samples)
 
 
-@dataclass(slots=True)
 class TrajectoryBatch(TensorFreeBatch):
     """Finished episodes of validation questions."""
 
-    trajectories: Sequence[Trajectory]
+    __slots__ = ("trajectories",)
+
+    def __init__(self, trajectories: Sequence[Trajectory]) -> None:
+        self.trajectories = trajectories
 
     def __len__(self) -> int:
         return len(self.trajectories)

@@ -77,6 +77,7 @@ class ExperienceBatch(TokenBatch):
     trajectories: tuple[Trajectory, ...]
     reference_log_probs: Tensor | None = None  # [N, T], filled by ReferenceKL
     advantages: Tensor | None = None  # [N, T], filled by the module that learns from the batch
+    credits: Tensor | None = None  # [N, T], of single calls on their own tokens, see `medvista.rollout.forks`
     engine_log_probs: Tensor | None = None  # [N, T], as the engine computed them where the old ones are the trainer's
     values: Tensor | None = None  # [N, T], where the module has a value head
     returns: Tensor | None = None  # [N, T], what these should have been
@@ -85,7 +86,8 @@ class ExperienceBatch(TokenBatch):
     @classmethod
     def from_groups(cls, groups: Sequence[TrajectoryGroup], *, stats: Mapping[str, float] | None = None) -> Self:
         """Flattens groups of equal size; row ``p * G + g`` is sibling ``g`` of prompt ``p``."""
-        rewards_PG = torch.tensor([group.rewards for group in groups])
+        # Rewards stay float32 under trainer.precision=bf16-true, whose rollouts have another default.
+        rewards_PG = torch.tensor([group.rewards for group in groups], dtype=torch.float32)
         trajectories = tuple(t for group in groups for t in group.trajectories)
         streams = [t.stream for t in trajectories]
         return cls.from_streams(

@@ -13,8 +13,10 @@ import torch
 
 from medvista.callbacks import PolicyCheckpoint, ReferenceKL
 from medvista.datamodules import RolloutDataModule
+from medvista.errors import UserError
 from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import VLMPolicy
+from medvista.policies.frozen_weights import FrozenWeights
 from medvista.rollout import RolloutCollector
 from medvista.types import VQASample
 
@@ -37,7 +39,7 @@ def fit(
     tmp_path: Path,
 ) -> Callable[..., tuple[list[float], ReferenceKL]]:
     def run(
-        policy: VLMPolicy, updates: int, resume: bool = False, temperature: float = 1.0
+        policy: VLMPolicy, updates: int, resume: bool = False, temperature: float = 1.0, **options: Any
     ) -> tuple[list[float], ReferenceKL]:
         module = GRPOModule(
             copy.deepcopy(policy),
@@ -56,7 +58,11 @@ def fit(
             max_new_tokens=16,
             temperature=temperature,
         )
-        callbacks = [reference := ReferenceKL(), seen := Divergences(), PolicyCheckpoint(tmp_path, every_n_steps=1)]
+        callbacks = [
+            reference := ReferenceKL(**options),
+            seen := Divergences(),
+            PolicyCheckpoint(tmp_path, every_n_steps=1),
+        ]
         trainer = make_trainer(max_steps=updates, callbacks=callbacks)
         trainer.fit(module, datamodule=data, ckpt_path=tmp_path / "last.ckpt" if resume else None, weights_only=False)
         return seen.seen, reference
@@ -73,21 +79,98 @@ def test_the_divergence_is_zero_before_the_first_update_and_not_after(
     assert all(divergence > 1e-5 for divergence in divergences[1:])
 
 
-def test_the_reference_never_changes_and_takes_no_gradient(schooled: VLMPolicy, fit: Callable[..., Any]) -> None:
+def equal(kept: FrozenWeights | None, policy: VLMPolicy) -> bool:
+    assert kept is not None
+    return all(
+        torch.equal(kept.values[name], parameter)
+        for name, parameter in policy.named_parameters()
+        if name in kept.values
+    )
+
+
+def test_the_reference_never_changes_and_holds_what_is_trained_alone(
+    schooled: VLMPolicy, fit: Callable[..., Any]
+) -> None:
     _, callback = fit(schooled, 2)
-    with callback.reference.policy() as reference:
-        assert not reference.training
-        assert not any(parameter.requires_grad for parameter in reference.parameters())
-        assert all(torch.equal(a, b) for a, b in zip(reference.parameters(), schooled.parameters(), strict=True))
+    assert equal(callback.weights, schooled)
+    trained = {name for name, _ in schooled.named_parameters() if ".visual." not in name}
+    assert set(callback.weights.values) == trained  # the vision tower, which has no learning rate, is there once
 
 
 def test_a_resumed_run_keeps_the_reference_it_began_with(
     schooled: VLMPolicy, nano: VLMPolicy, fit: Callable[..., Any]
 ) -> None:
     fit(schooled, 2)
-    divergences, callback = fit(nano, 3, resume=True)  # a policy of other weights, as a resumed run builds it
+    divergences, callback = fit(nano, 3, resume=True)  # a policy of other weights
     assert len(divergences) == 1
     assert divergences[0] > 1e-5
-    with callback.reference.policy() as reference:
-        kept = zip(reference.parameters(), schooled.parameters(), strict=True)
-        assert all(torch.equal(a, b) for a, b in kept)
+    assert equal(callback.weights, schooled)
+
+
+def test_a_reference_that_is_made_again_gives_the_same_divergence_and_does_not_travel(
+    schooled: VLMPolicy, fit: Callable[..., Any], tmp_path: Path
+) -> None:
+    fit(schooled, 2, in_checkpoint=False)
+    state = torch.load(tmp_path / "last.ckpt", weights_only=False)["callbacks"]["ReferenceKL"]
+    assert not any(isinstance(value, torch.Tensor) for value in state["summary"].values())
+    assert "reference" not in state
+    resumed, callback = fit(schooled, 3, resume=True, in_checkpoint=False)
+    assert equal(callback.weights, schooled)
+    straight, _ = fit(schooled, 3, in_checkpoint=False)
+    assert resumed == [straight[2]]
+
+
+def test_a_reference_that_cannot_be_made_again_is_refused(
+    schooled: VLMPolicy, nano: VLMPolicy, fit: Callable[..., Any]
+) -> None:
+    fit(schooled, 1, in_checkpoint=False)
+    with pytest.raises(UserError, match="weights of the policy that RL started from have changed"):
+        fit(nano, 2, resume=True, in_checkpoint=False)
+
+
+def test_on_the_processors_side_it_is_the_same_reference(schooled: VLMPolicy, fit: Callable[..., Any]) -> None:
+    beside, _ = fit(schooled, 3)
+    apart, _ = fit(schooled, 3, kind="cpu")
+    assert apart == beside
+
+
+def test_an_average_follows_the_policy_at_its_pace(schooled: VLMPolicy, fit: Callable[..., Any]) -> None:
+    beside, _ = fit(schooled, 3)
+    still, _ = fit(schooled, 3, kind="ema", decay=1.0)
+    assert still == beside
+    near, _ = fit(schooled, 3, kind="ema", decay=0.0)  # the policy itself, of which the divergence is none
+    assert near == pytest.approx([0, 0, 0], abs=1e-6)
+
+
+def test_an_average_is_the_sum_of_the_weights_by_their_age(schooled: VLMPolicy) -> None:
+    policy = copy.deepcopy(schooled)
+    average = FrozenWeights(policy)
+    name, weight = next((n, p) for n, p in policy.named_parameters())
+    first = weight.detach().clone()
+    for _ in range(2):
+        with torch.no_grad():
+            weight.add_(1.0)
+        average.move_towards(policy, 0.75)
+    # 0.75 x (0.75 x 0 + 0.25 x 1) + 0.25 x 2 above where it began.
+    torch.testing.assert_close(average.values[name], first + 0.6875)
+
+
+def test_an_average_in_float32_of_weights_in_16_bits_is_not_rounded_where_it_scores(schooled: VLMPolicy) -> None:
+    policy = copy.deepcopy(schooled).to(torch.bfloat16)
+    average = FrozenWeights(policy, dtype=torch.float32)
+    own = {name: parameter.detach().clone() for name, parameter in policy.named_parameters()}
+    for value in average.values.values():
+        value.mul_(1.0101)
+    before = {name: value.clone() for name, value in average.values.items()}
+    with average.policy(policy) as averaged:
+        changed = [not torch.equal(own[name], parameter) for name, parameter in averaged.named_parameters()]
+    assert any(changed)
+    assert all(torch.equal(average.values[name], value) for name, value in before.items())
+    assert all(torch.equal(own[name], parameter) for name, parameter in policy.named_parameters())
+
+
+def test_an_average_travels_in_the_checkpoint(schooled: VLMPolicy, fit: Callable[..., Any]) -> None:
+    fit(schooled, 2, kind="ema", decay=0.5, in_checkpoint=False)
+    resumed, _ = fit(schooled, 3, resume=True, kind="ema", decay=0.5, in_checkpoint=False)
+    straight, _ = fit(schooled, 3, kind="ema", decay=0.5, in_checkpoint=False)
+    assert resumed == [straight[2]]

@@ -13,7 +13,7 @@ from torch import Tensor
 from torch.distributed.device_mesh import init_device_mesh
 
 from medvista.policies import VLMPolicy
-from medvista.policies.frozen_copy import FrozenCopy
+from medvista.policies.frozen_weights import FrozenWeights, differing
 from medvista.policies.sharding import full, gathered, shard, whole
 from medvista.ranks import rank
 from medvista.rollout import ExperienceBatch
@@ -59,20 +59,24 @@ def main(folder: Path) -> None:
     expected = torch.nn.utils.clip_grad_norm_(before.parameters(), 1e9)
     assert torch.allclose(full(norm), expected, rtol=1e-5)
 
-    frozen, kept = FrozenCopy(sharded), copy.deepcopy(before)
+    frozen, kept = FrozenWeights(sharded), copy.deepcopy(before)
     torch.optim.SGD(sharded.parameters(), lr=1e-3).step()
     torch.optim.SGD(before.parameters(), lr=1e-3).step()
     with torch.no_grad():
         with gathered(sharded) as alone:
             for _ in range(1 + 2 * rank()):  # unequally often, as episodes have it
                 assert torch.allclose(loss(alone, rows), loss(before, rows), rtol=1e-5)
-        with frozen.policy() as reference:
+        with frozen.policy(sharded) as reference:
             assert torch.equal(loss(reference, rows), loss(kept, rows))
     assert not torch.allclose(loss(before, rows), loss(kept, rows), rtol=1e-3)  # or nothing was compared
-    assert frozen.state_dict().keys() == kept.state_dict().keys()
-    assert all(torch.equal(weights, kept.state_dict()[name]) for name, weights in frozen.state_dict().items())
-    frozen.load_state_dict(before.state_dict())
-    with torch.no_grad(), frozen.policy() as reference:
+    trained = {name: weights for name, weights in kept.named_parameters() if weights.requires_grad}
+    state = frozen.state_dict(sharded)
+    assert state.keys() == trained.keys()
+    assert all(torch.equal(weights, trained[name]) for name, weights in state.items())
+    assert not differing(frozen.summary(sharded), FrozenWeights(kept).summary(kept))
+    frozen.load_state_dict(before.state_dict(), sharded)
+    assert differing(frozen.summary(sharded), FrozenWeights(kept).summary(kept))
+    with torch.no_grad(), frozen.policy(sharded) as reference:
         assert torch.equal(loss(reference, rows), loss(before, rows))
 
     assert whole(sharded) is policy

@@ -9,7 +9,6 @@ import pytest
 import torch
 
 from medvista.policies import SamplingParams, VLMPolicy
-from medvista.policies.frozen_copy import FrozenCopy
 from medvista.policies.sharding import gathered, is_sharded, whole
 from medvista.rollout import ExperienceBatch, RolloutCollector
 from medvista.types import TrajectoryGroup, VQASample
@@ -36,16 +35,3 @@ def test_a_policy_of_one_process_is_whole(nano: VLMPolicy) -> None:
     assert whole(nano) is nano
     with gathered(nano) as policy:
         assert policy is nano
-
-
-def test_a_frozen_copy_keeps_the_weights_of_its_moment(schooled: VLMPolicy) -> None:
-    frozen = FrozenCopy(schooled)
-    before = {name: weights.clone() for name, weights in schooled.state_dict().items()}
-    moved = {name: weights + 1 for name, weights in before.items()}
-    assert all(torch.equal(weights, before[name]) for name, weights in frozen.state_dict().items())
-    frozen.load_state_dict(moved)
-    with frozen.policy() as policy:
-        assert policy is not schooled
-        assert all(torch.equal(weights, moved[name]) for name, weights in policy.state_dict().items())
-        assert not any(weights.requires_grad for weights in policy.parameters())
-    assert all(torch.equal(weights, before[name]) for name, weights in schooled.state_dict().items())

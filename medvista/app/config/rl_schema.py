@@ -7,7 +7,7 @@ from typing import Literal
 
 from medvista.rl_settings import CorrectionConfig, KLConfig, ObjectiveName, ValueConfig
 from medvista.schema_field import setting
-from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig
+from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig, ReferenceKind
 
 
 @dataclass(kw_only=True)
@@ -58,6 +58,16 @@ class RLConfig:
     reward_options: dict[str, dict[str, float]] = setting(
         {}, help="Options of reward terms, by name, such as {overlong: {limit: 96, margin: 32}}."
     )
+    credit: Literal["outcome", "counterfactual"] = setting(
+        "outcome",
+        help="What a call is credited with: what its episode earned, or also what it would not have earned had the "
+        "call shown nothing, found by forking episodes at their calls, docs/objectives.md.",
+    )
+    credit_share: float = setting(
+        0.25, help="Share of the episodes that are forked; a smaller one costs less and varies more.", above=0, most=1
+    )
+    credit_forks: int = setting(1, help="Forks per call.", above=0)
+    credit_weight: float = setting(1.0, help="Weight of the credit in the advantage of a call's tokens.", least=0)
     monitor: Literal["warn", "stop", "off"] = setting(
         "warn", help="What becomes of training that collapses, docs/objectives.md: a warning with advice, or its end."
     )
@@ -74,4 +84,13 @@ class RLConfig:
     correction: CorrectionConfig = field(default_factory=CorrectionConfig)
     value: ValueConfig = field(default_factory=ValueConfig)
     grpo: GRPOConfig = field(default_factory=GRPOConfig)
+    reference: ReferenceKind = setting(
+        "copy",
+        help="The policy of the KL term. copy: the weights that are trained as RL began (of adapters, a small copy); "
+        "cpu: the same, kept in the processor's memory; adapters_off: the weights without their adapters; ema: a "
+        "moving average of the policy.",
+    )
+    reference_decay: float = setting(
+        0.99, help="Share of the old average that an update keeps, of rl.reference=ema.", least=0, most=1
+    )
     optimiser: OptimiserConfig = field(default_factory=lambda: OptimiserConfig(learning_rate=1e-4))

@@ -12,13 +12,16 @@ from medvista.settings import (
     EndpointConfig,
     ExpertConfig,
     GroundConfig,
+    LoRAConfig,
     MCPServerConfig,
     NanoConfig,
     OptimiserConfig,
+    Quantisation,
     ReadTextConfig,
     RetrieveConfig,
     SegmentConfig,
     ToolLimits,
+    WeightsDtype,
 )
 
 
@@ -105,7 +108,7 @@ class PolicyConfig:
 
     path: str | None = setting(
         None,
-        help="Hub id or folder of a vision-language model; null: a nano model.",
+        help="Hub id or folder of a vision-language model, or of PEFT adapters of one; null: a nano model.",
         also=("model_name_or_path", "model"),
     )
     language_model: Path | None = setting(
@@ -114,6 +117,21 @@ class PolicyConfig:
         "pretrain.* teaches to see; null: a nano model.",
     )
     untrained: str | None = setting(None, help="The same model before training: a baseline of task=evaluate.")
+    dtype: WeightsDtype = setting(
+        "float32",
+        help="What weights are kept in, whatever the checkpoint stores; auto: as it stores them. Training a model in "
+        "bfloat16 loses small updates; trainer.precision says what is computed in.",
+        also=("torch_dtype",),
+    )
+    quantise: Quantisation = setting(
+        "none",
+        help="4bit keeps the weights in NF4 and trains adapters alone (QLoRA, arXiv 2305.14314); needs bitsandbytes.",
+        also=("load_in_4bit",),
+    )
+    freeze: list[str] = setting(
+        [], help="Patterns of weights that are not trained, such as embed_tokens or layers.0, docs/models.md."
+    )
+    lora: LoRAConfig | None = None
     endpoint: EndpointConfig | None = None
     cache_tokens: int | None = setting(
         None,

@@ -12,6 +12,7 @@ import json
 import os
 import shutil
 import tempfile
+from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cached_property
 from pathlib import Path
@@ -19,14 +20,16 @@ from typing import Any
 
 import medvista
 from medvista.app.config.composition import config_hash
+from medvista.app.loading import loading
 from medvista.app.players import Players
 from medvista.app.training.pretraining import corpus, pretrain_captions, pretrain_vision
 from medvista.data.phantoms import RENDERER_VERSION
-from medvista.policies import VLMPolicy, assemble, build_nano
+from medvista.policies import VLMPolicy, assemble, build_nano, read_base
 from medvista.ranks import agreed, led
 
 SHIPPED = Path(medvista.__file__).parent / "assets" / "nano"
 _HERE = "trained in this run"
+_LATER: Mapping[str, Any] = {"name": "adamw", "learning_rates": {}}  # keys of an optimiser that recipes leave out
 _READ_WHOLE = 2**20  # bytes; of larger files only the size counts in a model's identity
 
 
@@ -43,7 +46,7 @@ class BaseModel:
 
     def policy(self) -> VLMPolicy:
         """The model itself; one made here that is neither shipped nor kept is trained first."""
-        return VLMPolicy.from_pretrained(self.path)
+        return VLMPolicy.from_pretrained(self.path, loading(self.config))
 
     @cached_property
     def path(self) -> Path | str:
@@ -88,6 +91,7 @@ class BaseModel:
     def recipe(self) -> str:
         """The hash of all that shapes a model made here: its parts, pre-training, vocabulary, renderer of phantoms."""
         pretrain = {name: value for name, value in asdict(self.config.pretrain).items() if name != "rebuild"}
+        pretrain["caption_optimiser"] = _without_defaults(pretrain["caption_optimiser"])
         language_model = self.config.policy.language_model
         text = {"corpus": self._corpus} if language_model is None else {"language_model": _digest(language_model)}
         return config_hash({"pretrain": pretrain, "nano": self.config.policy.nano, "renderer": RENDERER_VERSION} | text)
@@ -98,7 +102,11 @@ class BaseModel:
         path = self.config.policy.path
         if path is None:
             return self._kept.name.replace("-", " ")
-        return _digest(Path(path)) if Path(path).is_dir() else path
+        own = _digest(Path(path)) if Path(path).is_dir() else path
+        base = read_base(path)  # of adapters
+        if base is None:
+            return own
+        return f"{own} on {_digest(Path(base)) if Path(base).is_dir() else base}"
 
     def keep_logs(self, run: Path) -> None:
         """Copies the curves of the pre-stage, where there are any, beside those of the run's stages."""
@@ -135,6 +143,11 @@ class BaseModel:
             os.rename(staging, folder)
         except OSError:  # another run was first: the same recipe, so the same weights
             shutil.rmtree(staging)
+
+
+def _without_defaults(optimiser: Mapping[str, Any]) -> dict[str, Any]:
+    """An optimiser without the keys that came after the first recipes, where they say what was always done."""
+    return {name: value for name, value in optimiser.items() if name not in _LATER or value != _LATER[name]}
 
 
 def shipped_recipe() -> str:

@@ -156,9 +156,9 @@ def _views(players: Players, policy: VLMPolicy, *, images: int, seed: int) -> li
         crops=players.config.pretrain.crops,
         seed=seed,
     )
-    images = policy.family.see(list(views.pixels))
+    seen = policy.family.see(list(views.pixels))
     labels = [torch.from_numpy(part) for part in (views.classes, views.columns, views.rows)]
-    return list(zip(images, *labels, strict=True))
+    return list(zip(seen, *labels, strict=True))
 
 
 def _collate(policy: VLMPolicy, views: list[_View]) -> LabelledViews:

@@ -16,6 +16,7 @@ from medvista.callbacks import BatchChecks, CollapseMonitor, PolicyCheckpoint, R
 from medvista.datamodules import RolloutDataModule
 from medvista.modules import GRPOModule
 from medvista.policies import VLMPolicy
+from medvista.rollout import ForkConfig
 
 
 def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Conditions) -> StageRecord:
@@ -42,6 +43,7 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
         gradient_checkpointing=config.trainer.gradient_checkpointing,
     )
+    forked = rl.credit == "counterfactual"
     data = RolloutDataModule(
         players.questions.train,
         players.collector_factory(conditions),
@@ -54,13 +56,16 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         refill_rounds=rl.refill_rounds,
         filter_on=filter_of(config),
         filter_tolerance=rl.filter_tolerance,
+        make_forks=(lambda policy: players.fork_collector(policy, conditions)) if forked else None,
+        forks=ForkConfig(share=rl.credit_share, forks=rl.credit_forks, weight=rl.credit_weight, seed=config.seed),
         seed=config.seed,
     )
     checkpoint = PolicyCheckpoint(
         folder, every_n_steps=config.trainer.checkpoint_every * steps_per_update, keep=config.trainer.keep_checkpoints
     )
     callbacks: list[lightning.Callback] = [checkpoint, timer := Timer()]
-    callbacks += [ReferenceKL()] if objective.kl_coefficient else []
+    if objective.kl_coefficient:  # a resumed run is given the same policy to start from: its reference need not travel
+        callbacks.append(ReferenceKL(rl.reference, decay=rl.reference_decay, in_checkpoint=False))
     episodes = config.output_dir / "trajectories" / folder.name
     if rl.monitor != "off":
         callbacks.append(CollapseMonitor(episodes, rl.reward, stop=rl.monitor == "stop"))

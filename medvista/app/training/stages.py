@@ -8,6 +8,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 
 from medvista.app.arms import BLANKED, WITH_TOOLS, WITHOUT_TOOLS, Conditions
+from medvista.app.loading import loading
 from medvista.app.players import Players
 from medvista.app.resuming import RunSettings
 from medvista.app.training.base_model import BaseModel
@@ -18,7 +19,7 @@ from medvista.app.training.stage_record import StageRecord, read_record
 from medvista.app.training.supervised import train_sft
 from medvista.data.atomic import replacing
 from medvista.envs import blank_images
-from medvista.policies import VLMPolicy
+from medvista.policies import VLMPolicy, merge_adapters
 from medvista.ranks import agreed, led
 from medvista.types import Trajectory
 
@@ -44,7 +45,7 @@ class Stages:
         if name == "base":
             return self.base.policy()
         self.ensure(name)
-        return VLMPolicy.from_pretrained(self.folder(name) / "policy")
+        return VLMPolicy.from_pretrained(self.folder(name) / "policy", loading(self.config))
 
     def ensure(self, name: str) -> StageRecord:
         """Trains a stage unless that is done."""
@@ -59,6 +60,9 @@ class Stages:
         return self.records[name]
 
     def _keep(self, name: str, record: StageRecord, policy: VLMPolicy) -> None:
+        lora = self.config.policy.lora
+        if lora is not None and lora.merge:
+            merge_adapters(policy.model)
         policy.save_pretrained(self.folder(name) / "policy")
         with replacing(self.folder(name) / "done.json") as file:
             file.write(json.dumps(asdict(record)).encode())
