@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from medvista.endpoint_answers import Reply, Usage, read_error, read_reply, retry_after, usage_of
 from medvista.endpoint_cache import AnswerCache
+from medvista.endpoint_limits import bounded, post
 from medvista.errors import UserError
 from medvista.settings import EndpointConfig
 
@@ -163,7 +164,7 @@ class ChatEndpoint:
         import httpx2
 
         try:
-            response = self._http.post(self._url, json=body)
+            response = post(self._http, self._url, body, self.config.timeout_s)
         except httpx2.HTTPError as error:
             return None, self._redacted(f"{type(error).__name__} {error}".strip()), 0.0
         if response.is_success:
@@ -228,4 +229,4 @@ def _client(config: EndpointConfig, key: str) -> httpx2.Client:
     headers = {"Authorization": f"Bearer {key}"} if key else {}  # a server of your own may want none
     limits = httpx2.Limits(max_connections=config.concurrency)
     here = httpx2.URL(config.url).host in _LOOPBACK  # a proxy in the environment is for the world outside
-    return httpx2.Client(headers=headers, timeout=config.timeout_s, limits=limits, trust_env=not here)
+    return bounded(httpx2.Client(headers=headers, timeout=config.timeout_s, limits=limits, trust_env=not here))

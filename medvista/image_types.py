@@ -57,7 +57,7 @@ class Volume:
         return ("frame",) if self.to_patient is None else ("axial", "coronal", "sagittal")
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False, weakref_slot=True)
 class MedicalImage:
     """An image at its native bit depth, which knows where on its source it was taken.
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict
 from functools import cached_property
 from typing import Any
@@ -22,8 +22,8 @@ from medvista.integrations.mcp_client import mcp_tools
 from medvista.parsing import format_action
 from medvista.policies import ChatRenderer, EndpointEngine, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rewards import RewardFunction
-from medvista.rollout import RolloutCollector
-from medvista.tools import RandomRegions, Tool, Toolbox
+from medvista.rollout import Fork, ForkedEngine, MakeForkCollector, RolloutCollector
+from medvista.tools import BlankedCall, RandomRegions, Tool, Toolbox
 from medvista.types import FinalAnswer, Observation, Trajectory
 
 
@@ -105,6 +105,17 @@ class Players:
         """For datamodules, which meet the policy when training begins."""
         return lambda policy: self.collector(policy, conditions)
 
+    def fork_collector(self, policy: VLMPolicy, conditions: Conditions) -> MakeForkCollector:
+        """Plays forks: an arm's episodes from one of their calls on, which is made to have shown nothing."""
+
+        def make(forks: Sequence[Fork], number: int) -> RolloutCollector:
+            which = {fork.episode.seed: fork.results_before for fork in forks}
+            toolbox = BlankedCall(self.toolbox(conditions.tools), which)
+            engine = ForkedEngine(forks, number, self.engine(policy, toolbox))
+            return self.collector(policy, conditions, engine, toolbox=toolbox)
+
+        return make
+
     def answers_collector(self, answers: Mapping[str, str]) -> RolloutCollector:
         """Plays episodes whose answers are known beforehand, by the id of the question: guesses, scored like all."""
 
@@ -122,7 +133,7 @@ class Players:
         Raises:
             UserError: see `RewardFunction`.
         """
-        resources = {"count_tokens": count_tokens, "evidence_masks": evidence_masks}
+        resources: dict[str, Callable[..., Any]] = {"count_tokens": count_tokens, "evidence_masks": evidence_masks}
         return RewardFunction(self.config.rl.reward, self.config.rl.reward_options, resources)
 
     def _env_factory(

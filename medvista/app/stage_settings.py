@@ -58,6 +58,7 @@ _NO_INFLUENCE = (
     "trainer.accelerator",
     "trainer.checkpoint_every",
     "trainer.keep_checkpoints",
+    "trainer.max_nonfinite_steps",  # ends a stage, or has done nothing
     "trainer.devices",  # numbers are the same on any number of processes, see docs/processes.md
     "trainer.gradient_checkpointing",
     "trainer.micro_batch_tokens",

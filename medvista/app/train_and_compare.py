@@ -19,6 +19,7 @@ from medvista.app.evaluating.playing import Episodes, Player, Replays
 from medvista.app.evaluating.reporting import report
 from medvista.app.evaluating.results import make_results
 from medvista.app.lost_processes import ending_together
+from medvista.app.model_check import hold_to_checks
 from medvista.app.plan import plan_in_words, training_plan
 from medvista.app.players import Players
 from medvista.app.processes import join_processes, leave_processes
@@ -76,7 +77,10 @@ def _run_arms(players: Players, start: float) -> None:
     plan = training_plan(config, base_trained_here=base.is_trained_here, test_questions=asked)
     say(plan_in_words(plan, base.origin))
     players.progress = Progress(plan)
-    check_optimisers(config, stages.policy("base"))
+    policy = stages.policy("base")
+    hold_to_checks(policy, str(base.path), view_size=config.env.view_size)
+    check_optimisers(config, policy)
+    del policy
     led(lambda: prepare_folder(config))  # not before every input is known to be good: it moves an earlier run aside
     led(lambda: base.keep_logs(config.output_dir))
     timing = {"base_s": time.perf_counter() - start}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -12,11 +11,10 @@ import lightning
 from medvista.data.trajectories import write_trajectories
 from medvista.errors import UserError
 from medvista.functional.collapse import symptoms
+from medvista.notices import notice
 from medvista.ranks import leads, totals
 from medvista.rollout import ExperienceBatch
 from medvista.types import ParseError, Trajectory
-
-logger = logging.getLogger(__name__)
 
 _WATCHED = ("accuracy", "reward", "tool_rate", "tool_calls_mean", "parse_error_rate", "tokens_mean")
 _NAMED = 3  # episodes in a sentence
@@ -54,9 +52,8 @@ class CollapseMonitor(lightning.Callback):
         }
         entropy = totals({"entropy": float(logged["train/entropy"]), "processes": 1})
         numbers |= terms | {"entropy": entropy["entropy"] / entropy["processes"]} | _advantages(batch)
-        pl_module.log_dict(
-            {f"monitor/{name}": value for name, value in numbers.items() if name.startswith("advantage")}
-        )
+        advantages = {name: value for name, value in numbers.items() if name.startswith("advantage")}
+        pl_module.log_dict({f"monitor/{name}": value for name, value in advantages.items()})
         self.history.append(numbers)
         for symptom in symptoms(self.history, self.window):
             if symptom.name not in self.told:
@@ -76,9 +73,9 @@ class CollapseMonitor(lightning.Callback):
         where = ", ".join(f"{episode.sample.id} (seed {episode.seed})" for episode in shown[:_NAMED])
         told = f"{name} at step {step}: {sentence}." + (f" Seen in {where}." if where else "")
         self.sentences.append(told)
+        notice(f"{name}: {sentence}" + (f" (seen in {where})" if where else ""), f"step {step}")
         if leads():
             write_trajectories(self.folder / "collapse.jsonl", shown[:_NAMED], append=True)
-            logger.warning(told)
         if self.stop:
             raise UserError(f"{told} Training stopped: rl.monitor=warn goes on.")
 

@@ -53,10 +53,19 @@ class PolicyCheckpoint(ModelCheckpoint):
         for path in kept[self.keep :]:
             super()._remove_checkpoint(trainer, str(path))
 
+    def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
+        """Waits for the validation of this step, where there is one: a run that goes on would not make it again."""
+        if self.monitor is None and validates_next(trainer):
+            return
+        super().on_train_batch_end(trainer, pl_module, outputs, batch, batch_idx)
+
     def on_validation_end(self, trainer: Any, pl_module: Any) -> None:
-        """Renews ``last.ckpt`` where Lightning does not: after a validation that was not the best."""
+        """Saves what waited for this, and renews ``last.ckpt`` after a validation that was not the best."""
         super().on_validation_end(trainer, pl_module)
-        if self.monitor is not None and not self._should_skip_saving_checkpoint(trainer):  # skips what is saved already
+        if self.monitor is None:
+            if trainer.global_step and trainer.global_step % self._every_n_train_steps == 0:
+                self.save_now(trainer)
+        elif not self._should_skip_saving_checkpoint(trainer):  # skips what is saved already
             self._save_last_checkpoint(trainer, self._monitor_candidates(trainer))
 
 
@@ -64,3 +73,11 @@ def _step(path: Path) -> int:
     """Of a file that Lightning has named, ``step=20.ckpt``; one of another form is the oldest."""
     digits = path.stem.removeprefix("step=")
     return int(digits) if digits.isdecimal() else -1
+
+
+def validates_next(trainer: Any) -> bool:
+    """Whether the step that has just ended is followed by a validation."""
+    every = trainer.val_check_batch
+    if not trainer.enable_validation or trainer.check_val_every_n_epoch is not None:
+        return False
+    return bool((trainer.fit_loop.epoch_loop.total_batch_idx + 1) % every == 0)

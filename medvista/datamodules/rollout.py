@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -12,9 +12,18 @@ from torch.utils.data import DataLoader
 
 from medvista.data.sampler import ResumableSampler
 from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
-from medvista.policies import SamplingParams
+from medvista.policies import SamplingParams, VLMPolicy
 from medvista.ranks import gathered, rank, totals, world_size
-from medvista.rollout import ExperienceBatch, GroupChoice, UpdateRequest, choose_groups, rollout_statistics
+from medvista.rollout import (
+    ExperienceBatch,
+    ForkConfig,
+    GroupChoice,
+    MakeForkCollector,
+    UpdateRequest,
+    call_credits,
+    choose_groups,
+    rollout_statistics,
+)
 from medvista.types import TrajectoryGroup, VQASample
 
 
@@ -35,6 +44,8 @@ class RolloutDataModule(RolloutValidationDataModule):
         refill_rounds: how often groups without variance are replaced by others; see `choose_groups`.
         filter_on: what siblings have to differ in to be learned from: ``"total"``, a reward term, or None for nothing.
         filter_tolerance: difference up to which they count as equal.
+        make_forks: from the policy to what plays forks, for credit to single calls; None gives none.
+        forks: which episodes are forked, and how often.
         seed: of the order of questions and of every draw.
 
     Raises:
@@ -55,6 +66,8 @@ class RolloutDataModule(RolloutValidationDataModule):
         refill_rounds: int = 0,
         filter_on: str | None = "total",
         filter_tolerance: float = 1e-6,
+        make_forks: Callable[[VLMPolicy], MakeForkCollector] | None = None,
+        forks: ForkConfig | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(make_collector, validation, max_new_tokens=max_new_tokens)
@@ -64,6 +77,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         self.params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature)
         self.refill_rounds = refill_rounds
         self.filter_on, self.filter_tolerance = filter_on, filter_tolerance
+        self.make_forks, self.forks = make_forks, forks or ForkConfig()
         self.seed = seed
         self.episodes = 0  # played so far, by all processes
         self.generated_tokens = 0  # in those episodes
@@ -102,8 +116,22 @@ class RolloutDataModule(RolloutValidationDataModule):
         kept = [number for number in choice.kept if number in played]
         learned_from = kept or list(played)[:1]
         batch = ExperienceBatch.from_groups([played[number] for number in learned_from], stats=stats)
+        if self.make_forks is not None:
+            self._credit_calls(batch, stats, self.make_forks)
         batch.groups = torch.tensor(learned_from).repeat_interleave(self.group_size)
         return batch if kept else batch.without_loss()  # nothing to learn from here: the others' step is taken, too
+
+    def _credit_calls(
+        self, batch: ExperienceBatch, stats: dict[str, float], make_forks: Callable[[VLMPolicy], MakeForkCollector]
+    ) -> None:
+        """Gives the calls of the episodes that are learned from their credit; what it cost counts as generated, too."""
+        assert self._played_by is not None, "forks are played in rollout mode"
+        batch.credits, sums = call_credits(batch.trajectories, make_forks(self._played_by), self.params, self.forks)
+        sums = totals(sums)
+        self.generated_tokens += int(sums["fork_tokens"])
+        stats |= {"rollout/forks": sums["forks"], "rollout/fork_tokens": sums["fork_tokens"]}
+        if sums["calls"]:
+            stats["rollout/call_credit"] = sums["credit"] / sums["calls"]
 
     def _play_with_refills(self) -> tuple[dict[int, TrajectoryGroup], GroupChoice]:
         """This process's groups by their number in the update, and which of all processes' the update learns from."""

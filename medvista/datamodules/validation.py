@@ -94,6 +94,7 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
     def _play_with(self, policy: VLMPolicy) -> None:
         if self._collector is None or self._played_by is not policy:
             self._collector, self._played_by = self._make_collector(policy), policy
+        self._collector.engine.update_weights(self.trainer.global_step)  # type: ignore[union-attr]
 
     def _validation_loader(self, samples: Sequence[VQASample]) -> DataLoader[SampleBatch]:
         own, size = samples[rank() :: world_size()], self.validation_batch_size

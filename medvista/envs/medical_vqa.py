@@ -10,6 +10,7 @@ from typing import Any
 import gymnasium
 import numpy as np
 
+from medvista.envs.first_views import first_view
 from medvista.envs.rendering import episode_picture
 from medvista.envs.spaces import ObservationSpace, TextSpace
 from medvista.errors import UserError
@@ -124,10 +125,12 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
         sample = (options or {}).get("sample") or self.samples[int(self.np_random.integers(len(self.samples)))]
         episode_seed = int(self.np_random.integers(2**31)) if seed is None else seed
         self._episode_toolbox = self.toolbox.for_episode(episode_seed)
-        self._images = [_source(open_image(image), index) for index, image in enumerate(sample.images)]
+        given = [open_image(image) for image in sample.images]
+        self._images = [_source(image, index) for index, image in enumerate(given)]
         self._tokens = 0
         text = "\n".join([question_text(sample), *_volumes(self._images)])
-        observation = self._observe(sample, text, self._images)
+        views = [first_view(*pair, self.view_size) for pair in zip(given, self._images, strict=True)]
+        observation = self._observe(sample, text, self._images, views)
         self._trajectory = Trajectory(sample=sample, observation=observation, seed=episode_seed)
         return observation, {"sample_id": sample.id}
 
@@ -208,11 +211,19 @@ class MedicalVQAEnv(gymnasium.Env[Observation, str]):
         if stop_reason is not None:
             self._trajectory = replace(self._trajectory, reward=self.reward_fn(self._trajectory))
 
-    def _observe(self, sample: VQASample, text: str, images: Sequence[MedicalImage] = ()) -> Observation:
-        """What the policy sees of a text and of images at native resolution."""
+    def _observe(
+        self,
+        sample: VQASample,
+        text: str,
+        images: Sequence[MedicalImage] = (),
+        views: Sequence[MedicalImage] | None = None,
+    ) -> Observation:
+        """What the policy sees of a text and of images at native resolution, whose views may be there already."""
         if any(is_strip(image, self.view_size) for image in images):
             notice("pictures of one side over 200 times the other were drawn out to be shown", f"question {sample.id}")
-        return Observation(text=harmless(text), images=tuple(fit(image, self.view_size) for image in images))
+        if views is None:
+            views = [fit(image, self.view_size) for image in images]
+        return Observation(text=harmless(text), images=tuple(views))
 
 
 _FAREWELLS = {

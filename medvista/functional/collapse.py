@@ -65,8 +65,8 @@ def _tool_collapse(c: _Course) -> str:
         return ""
     why = "" if not c.known("advantage_with_call", "advantage_without_call") else _what_pays(c.last)
     return (
-        f"the share of episodes with a call fell {c.told('tool_rate')}{why}: looking does not pay yet, so start from more "
-        "demonstrations, or take a cost of calls out of rl.reward"
+        f"the share of episodes with a call fell {c.told('tool_rate')}{why}: looking does not pay yet, so start from "
+        "more demonstrations, or take a cost of calls out of rl.reward"
     )
 
 
@@ -100,8 +100,8 @@ def _length(c: _Course) -> str:
         return f"tokens per episode rose {c.told('tokens_mean')} and accuracy did not: add the reward term overlong"
     if c.last["tokens_mean"] < 0.3 * c.first["tokens_mean"]:
         return (
-            f"tokens per episode fell {c.told('tokens_mean')} and accuracy did not rise: reasoning is given up, so take "
-            "costs of length out of rl.reward, or use rl.grpo.aggregation=token"
+            f"tokens per episode fell {c.told('tokens_mean')} and accuracy did not rise: reasoning is given up, so "
+            "take costs of length out of rl.reward, or use rl.grpo.aggregation=token"
         )
     return ""
 
@@ -113,8 +113,8 @@ def _terms(c: _Course) -> str:
     best = max(others, key=c.gained, default=None)
     blamed = best.removeprefix("term/") if best is not None else "another term"
     return (
-        f"the reward rose {c.told('reward')} while accuracy fell {c.told('accuracy')}: {blamed} is earned in its place, so "
-        "lower its weight in rl.reward, or gate it on a right answer"
+        f"the reward rose {c.told('reward')} while accuracy fell {c.told('accuracy')}: {blamed} is earned in its "
+        "place, so lower its weight in rl.reward, or gate it on a right answer"
     )
 
 

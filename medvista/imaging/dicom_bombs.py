@@ -84,10 +84,11 @@ def codestream_size(codestream: bytes) -> tuple[int, int] | None:
     if at >= 0:
         columns, rows, left, top = (int.from_bytes(codestream[at + n : at + n + 4], "big") for n in (8, 12, 16, 20))
         return rows - top, columns - left
-    at = start_of_frame(codestream)
-    if at is None:
+    frame = start_of_frame(codestream)
+    if frame is None:
         return None
-    return int.from_bytes(codestream[at + 5 : at + 7], "big"), int.from_bytes(codestream[at + 7 : at + 9], "big")
+    rows, columns = (int.from_bytes(codestream[frame + n : frame + n + 2], "big") for n in (5, 7))
+    return rows, columns
 
 
 def start_of_frame(codestream: bytes) -> int | None:

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from medvista.functional.log_probs import WithEntropy
 from medvista.functional.objectives import Episodes, Objective, SampledTokens
+from medvista.policies.sharding import gathered
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.ranks import totals
 from medvista.rollout import ExperienceBatch
@@ -25,8 +26,9 @@ def prepare(
         temperature: of the rollouts.
     """
     if objective.correction.old_log_probs == "recomputed" or objective.baseline == "values":
-        with torch.no_grad():
-            found = batch.log_probs(policy, temperature=temperature, values=objective.baseline == "values")
+        # Processes hold unequally many rows, so none may need the others for a forward pass.
+        with torch.no_grad(), gathered(policy) as whole:
+            found = batch.log_probs(whole, temperature=temperature, values=objective.baseline == "values")
         batch.values = found[2] if objective.baseline == "values" else None
         if objective.correction.old_log_probs == "recomputed":
             batch.engine_log_probs, batch.old_log_probs = batch.old_log_probs, found[0]
@@ -41,6 +43,8 @@ def prepare(
     if batch.values is not None:
         batch.returns = batch.advantages + batch.values
         batch.advantages = objective.scaled(batch.advantages, batch.loss_mask, totals)
+    if batch.credits is not None:
+        batch.advantages = batch.advantages + torch.where(batch.loss_mask, batch.credits, 0.0)
 
 
 def sampled_tokens(

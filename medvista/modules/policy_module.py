@@ -14,6 +14,7 @@ from torch import Tensor
 from medvista.functional.objectives import LossCounts
 from medvista.modules.gradient_checkpointing import training_modes
 from medvista.modules.micro_batches import micro_batches
+from medvista.modules.nonfinite import NonfiniteSteps
 from medvista.modules.optimisation import configure, freeze
 from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
 from medvista.policies.sharding import shard
@@ -62,6 +63,7 @@ class PolicyModule(lightning.LightningModule):
         self.micro_batch_tokens = micro_batch_tokens
         self.gradient_checkpointing = gradient_checkpointing
         self.grad_norm = torch.tensor(0.0)  # of the last step, before clipping
+        self.nonfinite = NonfiniteSteps()
         freeze(policy, optimiser)
 
     def loss(self, part: Any, counts: LossCounts) -> tuple[Tensor, Stats]:
@@ -114,6 +116,8 @@ class PolicyModule(lightning.LightningModule):
             scaler.unscale_(optimizer)  # Lightning leaves it to such optimisers, which do it too late
         norm = torch.nn.utils.clip_grad_norm_(list(precision.main_params(optimizer)), self.max_grad_norm)
         self.grad_norm = getattr(norm, "full_tensor", lambda: norm)().detach()  # of a sharded tensor: over all shards
+        if scaler is None:  # which leaves such steps out by itself, and seeks its scale by them
+            self.nonfinite.leave_out(self.grad_norm, optimizer, f"{self.logged_as}, step {self.global_step}")
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Episodes are scored by `BenchmarkValidation`."""

@@ -16,6 +16,7 @@ from transformers import AutoImageProcessor, AutoTokenizer
 
 from medvista.errors import UserError
 from medvista.functional.log_probs import WithEntropy, chosen_log_probs
+from medvista.parsing import TAGS
 from medvista.policies.adapters import has_adapters, read_base, save_adapters, unwrapped
 from medvista.policies.families import Family, Image, TurnEnds, family_class, find_chat_template, turn_ends
 from medvista.policies.loading import Loading, load_model
@@ -272,5 +273,7 @@ def _allowed_ids(tokenizer: Any, vocab_size: int, ends: Sequence[int]) -> Tensor
     banned = set(tokenizer.all_special_ids)
     banned |= {i for i, token in tokenizer.added_tokens_decoder.items() if token.special}
     allowed[[i for i in banned if i < vocab_size]] = False
+    vocabulary = tokenizer.get_vocab()  # some call the tags of the turn grammar special, which has to be written
+    allowed[[vocabulary[tag] for tag in TAGS if tag in vocabulary]] = True
     allowed[list(ends)] = True
     return allowed

@@ -3,18 +3,24 @@
 from medvista.rollout.batches import SampleBatch, TrajectoryBatch, UpdateRequest
 from medvista.rollout.collector import RolloutCollector
 from medvista.rollout.experience import ExperienceBatch, TokenBatch, tokenize_trajectory
+from medvista.rollout.forks import Fork, ForkConfig, ForkedEngine, MakeForkCollector, call_credits
 from medvista.rollout.group_filter import GroupChoice, choose_groups
 from medvista.rollout.minibatches import minibatches
 from medvista.rollout.statistics import rollout_statistics
 
 __all__ = [
     "ExperienceBatch",
+    "Fork",
+    "ForkConfig",
+    "ForkedEngine",
     "GroupChoice",
+    "MakeForkCollector",
     "RolloutCollector",
     "SampleBatch",
     "TokenBatch",
     "TrajectoryBatch",
     "UpdateRequest",
+    "call_credits",
     "choose_groups",
     "minibatches",
     "rollout_statistics",

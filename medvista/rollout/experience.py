@@ -77,6 +77,7 @@ class ExperienceBatch(TokenBatch):
     trajectories: tuple[Trajectory, ...]
     reference_log_probs: Tensor | None = None  # [N, T], filled by ReferenceKL
     advantages: Tensor | None = None  # [N, T], filled by the module that learns from the batch
+    credits: Tensor | None = None  # [N, T], of single calls on their own tokens, see `medvista.rollout.forks`
     engine_log_probs: Tensor | None = None  # [N, T], as the engine computed them where the old ones are the trainer's
     values: Tensor | None = None  # [N, T], where the module has a value head
     returns: Tensor | None = None  # [N, T], what these should have been

@@ -3,6 +3,7 @@
 from medvista.tools.base import Tool, pick_image, tool
 from medvista.tools.builtin.window import window
 from medvista.tools.builtin.zoom import zoom
+from medvista.tools.controls.blanked_call import BlankedCall
 from medvista.tools.controls.random_regions import SUBSTITUTED, RandomRegions
 from medvista.tools.controls.substituted_results import BlankResults, Donor, ShuffledResults
 from medvista.tools.registry import (
@@ -20,6 +21,7 @@ __all__ = [
     "SUBSTITUTED",
     "ArgumentError",
     "BlankResults",
+    "BlankedCall",
     "Bounds",
     "Donor",
     "Items",

@@ -22,7 +22,7 @@ from medvista.types import FinalAnswer, ToolCall, Trajectory, TrajectoryGroup, V
 
 MakeTrainer = Callable[..., lightning.Trainer]
 Batch = Callable[[int], ExperienceBatch]
-LOOK = format_action(ToolCall(name="zoom", arguments={"image": 0, "box": [0, 0, 500, 500]}))
+LOOK = format_action(ToolCall(name="zoom", arguments={"bbox_2d": [0, 0, 500, 500]}))
 
 
 @pytest.fixture

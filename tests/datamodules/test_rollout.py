@@ -68,6 +68,24 @@ def fit(
     return module
 
 
+def test_the_engine_is_told_of_new_weights_before_it_plays(
+    schooled: VLMPolicy, questions: list[VQASample], make_collector: MakeCollector, make_trainer: MakeTrainer
+) -> None:
+    told: list[int] = []
+
+    class Told(ScriptedPolicy):
+        def update_weights(self, version: int) -> None:
+            told.append(version)
+
+    def make(policy: VLMPolicy) -> RolloutCollector:
+        return make_collector(policy, Told(lambda t: "<answer>solid</answer>", tokenizer=policy.tokenizer))
+
+    watch = Watch()
+    fit(make_trainer(max_steps=3, callbacks=[watch]), schooled, datamodule(make, questions))
+    assert told == watch.global_steps == [0, 1, 2]
+    assert [batch.trajectories[0].policy_version for batch in watch.batches] == told
+
+
 @pytest.mark.parametrize("minibatches", [1, 2])
 def test_every_batch_is_played_by_the_weights_it_updates(
     schooled: VLMPolicy,

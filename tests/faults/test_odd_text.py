@@ -29,6 +29,7 @@ from medvista.types import (
     VQASample,
 )
 
+pytestmark = pytest.mark.faults
 HALF = "\ud83d"
 VIEW = MedicalImage(pixels=np.zeros((4, 4), np.uint8))
 

@@ -1,4 +1,4 @@
-"""Plays updates whose groups have to be refilled unequally: ``play.py FOLDER WORLD``."""
+"""Plays updates whose groups have to be refilled unequally: ``play.py FOLDER WORLD STRATEGY``."""
 
 from __future__ import annotations
 
@@ -11,10 +11,13 @@ from typing import Any
 import lightning
 import torch
 
+from medvista.app.config.schema import TrainerConfig
+from medvista.app.training.strategies import make_strategy
 from medvista.data.phantom_vqa import phantom_samples
 from medvista.datamodules import RolloutDataModule
 from medvista.envs import MedicalVQAEnv
-from medvista.policies import ChatRenderer, ScriptedPolicy, VLMPolicy
+from medvista.policies import ChatRenderer, ScriptedPolicy, TransformersEngine, VLMPolicy
+from medvista.policies.sharding import shard
 from medvista.ranks import gathered, rank
 from medvista.rollout import ExperienceBatch, RolloutCollector
 from medvista.types import Reward, Trajectory
@@ -35,7 +38,7 @@ class Watched(lightning.LightningModule):
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> None:
         data: RolloutDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         rows = zip(batch.groups.tolist(), batch.trajectories, batch.loss_mask.any(dim=1).tolist(), strict=True)
-        learned = [(group, t.sample.id, t.seed, t.reward and t.reward.total) for group, t, counts in rows if counts]
+        learned = [(group, t.sample.id, t.seed, t.reward.total, t.stream.token_ids) for group, t, some in rows if some]
         stats = {name: value for name, value in (batch.stats or {}).items() if name != "rollout/seconds"}
         told = {"learned": learned, "position": data.state_dict()["sampler"]["position"], "stats": stats}
         processes = gathered(told)
@@ -44,13 +47,17 @@ class Watched(lightning.LightningModule):
         self.seen.append(told)
         self.optimizers().step()  # type: ignore[union-attr]
 
+    def configure_model(self) -> None:
+        if self.device_mesh is not None:
+            self.policy = shard(self.policy, self.device_mesh["data_parallel"])
+
     def configure_optimizers(self) -> Any:
         return torch.optim.SGD(self.policy.parameters(), lr=0.0)
 
 
-def _turn(trajectory: Trajectory) -> str:
-    """None, one or two looks, by lot: turns are unequal."""
-    return LOOK if len(trajectory.turns) < trajectory.seed % 3 else "<answer>yes</answer>"
+def _turn(trajectory: Trajectory) -> str | None:
+    """None, one or two looks, by lot, then what the policy samples: turns and their lengths are unequal."""
+    return LOOK if len(trajectory.turns) < trajectory.seed % 3 else None
 
 
 def _reward(trajectory: Trajectory) -> Reward:
@@ -59,12 +66,12 @@ def _reward(trajectory: Trajectory) -> Reward:
     return Reward(total=float(lucky and trajectory.seed % 2), terms={})
 
 
-def main(folder: Path, world: int) -> None:
-    """Leaves what each update learned from in ``<world>.json``."""
+def main(folder: Path, world: int, strategy: str) -> None:
+    """Leaves what each update learned from in ``<strategy>.json``."""
     questions = phantom_samples("train", images=4)
 
     def collector(policy: VLMPolicy) -> RolloutCollector:
-        engine = ScriptedPolicy(_turn, tokenizer=policy.tokenizer)
+        engine = ScriptedPolicy(_turn, tokenizer=policy.tokenizer, otherwise=TransformersEngine(policy))
         make_env = partial(MedicalVQAEnv, questions, view_size=32, max_turns=3, reward_fn=_reward)
         return RolloutCollector(make_env, engine, ChatRenderer(policy, "Tools: zoom"))
 
@@ -82,7 +89,7 @@ def main(folder: Path, world: int) -> None:
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=world,
-        strategy="ddp" if world > 1 else "auto",
+        strategy=make_strategy(TrainerConfig(strategy=strategy), world),  # type: ignore[arg-type]
         max_steps=UPDATES,
         logger=False,
         enable_progress_bar=False,
@@ -94,8 +101,8 @@ def main(folder: Path, world: int) -> None:
     )
     trainer.fit(module, datamodule=data)
     if rank() == 0:
-        (folder / f"{world}.json").write_text(json.dumps(module.seen))
+        (folder / f"{strategy}.json").write_text(json.dumps(module.seen))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3])

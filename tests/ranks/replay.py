@@ -11,9 +11,12 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
+from medvista.app.config.schema import TrainerConfig
+from medvista.app.training.strategies import make_strategy
 from medvista.functional.objectives import LossCounts
 from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import VLMPolicy
+from medvista.policies.sharding import whole
 from medvista.ranks import rank, world_size
 from medvista.rollout import ExperienceBatch
 from tests.ranks.recorded import BUDGETS, Case, Outcome, shown
@@ -83,7 +86,7 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
     trainer = lightning.Trainer(
         accelerator="cpu",
         devices=world,
-        strategy=strategy,
+        strategy=make_strategy(TrainerConfig(strategy=strategy), world),  # type: ignore[arg-type]
         max_steps=steps,
         max_epochs=1,
         logger=False,
@@ -96,9 +99,7 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
     )
     trainer.fit(module, datamodule=Shares(shown(batches, case, policy.image_token_id)))
     assert trainer.global_step == steps
-    # A strategy may have left each process a shard; putting them together is a collective step.
-    weights = {name: getattr(w, "full_tensor", lambda w=w: w)() for name, w in module.policy.state_dict().items()}
-    return Outcome(norms=module.norms, parts=module.parts, weights=weights)
+    return Outcome(norms=module.norms, parts=module.parts, weights=whole(module.policy).state_dict())
 
 
 def main(folder: Path, world: int, strategy: str) -> None:

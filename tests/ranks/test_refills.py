@@ -13,12 +13,15 @@ from tests.ranks.launching import launch
 pytestmark = pytest.mark.slow
 
 
-def test_two_processes_learn_from_the_groups_that_one_would_learn_from(nano: VLMPolicy, tmp_path: Path) -> None:
-    nano.save_pretrained(tmp_path / "policy")
-    for world in (1, 2):
-        launch("play.py", tmp_path, world)
-    one, two = (json.loads((tmp_path / f"{world}.json").read_text()) for world in (1, 2))
-    assert two == one
+def test_two_processes_learn_from_the_episodes_that_one_would_learn_from(schooled: VLMPolicy, tmp_path: Path) -> None:
+    schooled.save_pretrained(tmp_path / "policy")
+    for strategy, world in (("auto", 1), ("ddp", 2), ("fsdp2", 2)):
+        launch("play.py", tmp_path, world, strategy)
+    one, ddp, fsdp2 = (json.loads((tmp_path / f"{strategy}.json").read_text()) for strategy in ("auto", "ddp", "fsdp2"))
+    assert ddp == one  # to the token: the weights do not change here
+    assert fsdp2 == one
+    lengths = {len(token_ids) for update in one for *_, token_ids in update["learned"]}
+    assert len(lengths) > 5
     positions = [update["position"] for update in one]
     assert positions[-1] > 3 * 5  # some groups were played again
     assert all(update["learned"] for update in one)

@@ -16,7 +16,7 @@ from tests.ranks.recorded import BUDGETS, CASES, Case, Outcome
 
 UPDATES = 20
 ONE = "auto"
-WORLD = {ONE: 1, "ddp": 2}  # processes under each strategy
+WORLD = {ONE: 1, "ddp": 2, "fsdp2": 2}  # processes under each strategy
 Replayed = dict[tuple[Case, int], Outcome]
 pytestmark = pytest.mark.slow
 

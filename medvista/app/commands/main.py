@@ -9,6 +9,7 @@ from importlib import import_module
 
 COMMANDS = {
     "run": "run an experiment: train, evaluate, report",
+    "check-model": "tell whether a model can be trained and played",
     "prepare": "fetch benchmarks and check them",
     "merge": "merge adapters into the model they belong to",
     "score": "score the episodes of finished runs again, judges included",
@@ -30,11 +31,11 @@ def main(argv: Sequence[str] | None = None) -> int:
         print(f"error: medvista has no command `{name}`: {hint}", file=sys.stderr)
         return 2
     # Imported here, since `medvista --help` should not wait for torch.
-    code: int = import_module(f"medvista.app.commands.{name}").main(rest)
+    code: int = import_module(f"medvista.app.commands.{name.replace('-', '_')}").main(rest)
     return code
 
 
 def usage() -> str:
     """The commands, one line each."""
-    lines = [f"  medvista {name:<8} {help}" for name, help in COMMANDS.items()]
+    lines = [f"  medvista {name:<11} {help}" for name, help in COMMANDS.items()]
     return "\n".join(["usage: medvista COMMAND [...]", "", *lines, "", "`medvista COMMAND --help` explains a command."])

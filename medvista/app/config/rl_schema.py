@@ -58,6 +58,16 @@ class RLConfig:
     reward_options: dict[str, dict[str, float]] = setting(
         {}, help="Options of reward terms, by name, such as {overlong: {limit: 96, margin: 32}}."
     )
+    credit: Literal["outcome", "counterfactual"] = setting(
+        "outcome",
+        help="What a call is credited with: what its episode earned, or also what it would not have earned had the "
+        "call shown nothing, found by forking episodes at their calls, docs/objectives.md.",
+    )
+    credit_share: float = setting(
+        0.25, help="Share of the episodes that are forked; a smaller one costs less and varies more.", above=0, most=1
+    )
+    credit_forks: int = setting(1, help="Forks per call.", above=0)
+    credit_weight: float = setting(1.0, help="Weight of the credit in the advantage of a call's tokens.", least=0)
     monitor: Literal["warn", "stop", "off"] = setting(
         "warn", help="What becomes of training that collapses, docs/objectives.md: a warning with advice, or its end."
     )

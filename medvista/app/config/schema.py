@@ -253,6 +253,11 @@ class TrainerConfig:
         above=0,
         also=("save_total_limit",),
     )
+    max_nonfinite_steps: int = setting(
+        10,
+        help="Optimiser steps in a row that may be left out because their loss or gradient is not finite.",
+        least=0,
+    )
     validate_every: int = setting(
         25, help="Optimiser steps (SFT) or updates (RL) between two validations.", above=0, also=("eval_steps",)
     )

@@ -9,6 +9,7 @@ from transformers import AutoTokenizer
 
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.loading import loading
+from medvista.app.model_check import hold_to_checks
 from medvista.evaluation.numbers.arm_scores import Decode
 from medvista.policies import VLMPolicy, tokenizer_path
 
@@ -21,13 +22,18 @@ class GivenPolicies:
         self._loaded: tuple[str, VLMPolicy] | None = None
 
     def policy(self, name: str) -> VLMPolicy | None:
-        """The policy of a name; None for the one behind an endpoint."""
+        """The policy of a name; None for the one behind an endpoint.
+
+        Raises:
+            UserError: nothing can be loaded from there, or the model fails a check.
+        """
         path = self._path(name)
         if path is None:
             return None
         if self._loaded is None or self._loaded[0] != path:
             self._loaded = None  # frees the other one first
             self._loaded = (path, VLMPolicy.from_pretrained(path, loading(self.config, trains=False)))
+            hold_to_checks(self._loaded[1], path, view_size=self.config.env.view_size)
         return self._loaded[1]
 
     def decode(self, name: str) -> Decode | None:

@@ -16,6 +16,7 @@ from medvista.callbacks import BatchChecks, CollapseMonitor, PolicyCheckpoint, R
 from medvista.datamodules import RolloutDataModule
 from medvista.modules import GRPOModule
 from medvista.policies import VLMPolicy
+from medvista.rollout import ForkConfig
 
 
 def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Conditions) -> StageRecord:
@@ -42,6 +43,7 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
         gradient_checkpointing=config.trainer.gradient_checkpointing,
     )
+    forked = rl.credit == "counterfactual"
     data = RolloutDataModule(
         players.questions.train,
         players.collector_factory(conditions),
@@ -54,6 +56,8 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         refill_rounds=rl.refill_rounds,
         filter_on=filter_of(config),
         filter_tolerance=rl.filter_tolerance,
+        make_forks=(lambda policy: players.fork_collector(policy, conditions)) if forked else None,
+        forks=ForkConfig(share=rl.credit_share, forks=rl.credit_forks, weight=rl.credit_weight, seed=config.seed),
         seed=config.seed,
     )
     checkpoint = PolicyCheckpoint(

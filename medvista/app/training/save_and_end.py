@@ -1,4 +1,7 @@
-"""A stage that is asked to end saves the step it has just finished, and ends."""
+"""A stage that is asked to end saves the step it has just finished, and ends.
+
+A step that a validation follows is not saved, since a run that goes on behind it would leave that validation out.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ import lightning
 
 from medvista.app.sigterm import is_asked_to_end, take_sigterm
 from medvista.callbacks import PolicyCheckpoint
+from medvista.callbacks.policy_checkpoint import validates_next
 from medvista.errors import Terminated
 from medvista.ranks import gathered
 
@@ -21,7 +25,7 @@ class SaveAndEnd(lightning.Callback):
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Between two steps, where a checkpoint is exact."""
-        if not any(gathered(is_asked_to_end())):
+        if validates_next(trainer) or not any(gathered(is_asked_to_end())):
             return
         for checkpoint in trainer.checkpoint_callbacks:
             if isinstance(checkpoint, PolicyCheckpoint):
@@ -29,6 +33,6 @@ class SaveAndEnd(lightning.Callback):
         raise Terminated
 
     def on_validation_batch_start(self, trainer: lightning.Trainer, *_: Any) -> None:
-        """In a validation, which may be long, there is nothing to save: its step can be made again."""
+        """In a validation, which may be long, nothing is saved: the steps behind the checkpoint are made again."""
         if any(gathered(is_asked_to_end())):
             raise Terminated

@@ -15,7 +15,7 @@ from medvista.app.training.base_model import BaseModel
 from medvista.app.training.demonstrations import demonstrations, token_streams
 from medvista.app.training.expert_iteration import iterate_expert
 from medvista.app.training.reinforcement import train_rl
-from medvista.app.training.stage_record import StageRecord
+from medvista.app.training.stage_record import StageRecord, read_record
 from medvista.app.training.supervised import train_sft
 from medvista.data.atomic import replacing
 from medvista.envs import blank_images
@@ -51,7 +51,7 @@ class Stages:
         """Trains a stage unless that is done."""
         done = self.folder(name) / "done.json"
         if name not in self.records and agreed(done.exists()):
-            self.records[name] = StageRecord(**json.loads(done.read_text()))
+            self.records[name] = read_record(done)
         if name not in self.records:
             led(lambda: self.settings.keep_for_stage(name))
             record, policy = _STAGES[name](self)

@@ -9,7 +9,7 @@ from typing import Any
 
 import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch.loggers import CSVLogger, TensorBoardLogger
+from lightning.pytorch.loggers import TensorBoardLogger
 
 from medvista.app.config.schema import ExperimentConfig, TrainerConfig
 from medvista.app.processes import world_shape
@@ -17,25 +17,28 @@ from medvista.app.progress import Progress
 from medvista.app.sigterm import after_this_step
 from medvista.app.training.checkpoint_io import CheckedCheckpointIO
 from medvista.app.training.checkpoints import newest_checkpoint
+from medvista.app.training.metrics_log import MetricsLog
 from medvista.app.training.progress import shown_training
 from medvista.app.training.save_and_end import SaveAndEnd
+from medvista.app.training.stage_logs import StageLogs
 from medvista.app.training.strategies import make_strategy
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
+from medvista.modules.nonfinite import NonfiniteSteps
 from medvista.modules.policy_module import PolicyModule
 from medvista.policies.sharding import whole
 from medvista.ranks import agreed, leads
 
 
 def make_trainer(
-    config: TrainerConfig, run: Path, folder: Path, callbacks: Sequence[lightning.Callback], **options: Any
+    config: TrainerConfig, board: Path, metrics: MetricsLog, callbacks: Sequence[lightning.Callback], **options: Any
 ) -> lightning.Trainer:
-    """A trainer that logs into a stage's folder, and for TensorBoard into the run's.
+    """A trainer that logs into a table and for TensorBoard.
 
     Args:
         config: accelerator, devices, strategy and precision.
-        run: the run's folder.
-        folder: the stage's folder.
+        board: folder of the stage's TensorBoard files.
+        metrics: the table.
         callbacks: beside Lightning's own.
         options: of `lightning.Trainer`.
     """
@@ -44,8 +47,8 @@ def make_trainer(
         callbacks=list(callbacks),
         plugins=[CheckedCheckpointIO()],
         logger=[
-            TensorBoardLogger(run / "tensorboard", name=folder.name, version=""),
-            CSVLogger(folder, name="", version="logs"),
+            TensorBoardLogger(board.parent, name=board.name, version=""),
+            metrics,
         ],
         enable_model_summary=False,
         enable_progress_bar=False,  # the run has one of its own
@@ -70,13 +73,16 @@ def fit_stage(
     The module's policy is trained in place, whatever the strategy. It is validated before its first step and after its
     last, too, so that every curve has a beginning and an end.
     """
+    metrics, board = MetricsLog(folder / "logs"), config.output_dir / "tensorboard" / folder.name
     episodes = TrajectoryLogger(config.output_dir / "trajectories" / folder.name)
+    module.nonfinite = NonfiniteSteps(config.trainer.max_nonfinite_steps)
+    logs = StageLogs(metrics, board, episodes.folder)
     with shown_training(progress, folder.name, steps) as shown:
         trainer = make_trainer(
             config.trainer,
-            config.output_dir,
-            folder,
-            [*callbacks, SaveAndEnd(), BenchmarkValidation(), episodes, shown],
+            board,
+            metrics,
+            [logs, *callbacks, SaveAndEnd(), BenchmarkValidation(), episodes, shown],
             max_steps=steps,
             max_epochs=-1,
             val_check_interval=config.trainer.validate_every,
@@ -84,6 +90,7 @@ def fit_stage(
         )
         last = agreed(newest_checkpoint(folder) if leads() else None)
         if last is None:
+            logs.begin()
             trainer.validate(module, datamodule=data, verbose=False)
         with after_this_step():
             fit(trainer, module, datamodule=data, ckpt_path=last, weights_only=True)

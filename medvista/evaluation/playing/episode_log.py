@@ -13,6 +13,7 @@ from pathlib import Path
 
 from medvista.data.atomic import replacing
 from medvista.data.trajectories import TrajectoryWriter
+from medvista.errors import UserError
 from medvista.evaluation.playing.shard import Shard
 
 
@@ -66,7 +67,17 @@ class EpisodeLog:
 def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
     """Each whole line of a file with the id of its question."""
     with path.open("rb") as file:
-        for line in file:
+        for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):  # torn by a kill, or being written by another process
                 return
-            yield json.loads(line)["sample"]["id"], line
+            yield _question_of(line, path, number), line
+
+
+def _question_of(line: bytes, path: Path, number: int) -> str:
+    try:
+        id = json.loads(line)["sample"]["id"]
+        if isinstance(id, str):
+            return id
+    except (ValueError, LookupError, TypeError, RecursionError):
+        pass
+    raise UserError(f"{path}, line {number} is damaged: delete this line, and its question is asked again.")

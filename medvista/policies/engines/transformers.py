@@ -56,6 +56,7 @@ class TransformersEngine(Engine):
         self.cache_tokens = cache_tokens
         self.features = ImageFeatures(policy)
         self.rows = self._new_rows()
+        self._fed = 0  # tokens, before the present rows
         self._params = SamplingParams()
         self._waiting: list[_Turn] = []
         self._running: dict[int, _Turn] = {}
@@ -90,12 +91,17 @@ class TransformersEngine(Engine):
         """See `Engine`."""
         return bool(self._waiting or self._running)
 
+    @property
+    def fed_tokens(self) -> int:
+        """Tokens that went through the model so far, padding not counted."""
+        return self._fed + self.rows.fed
+
     def release(self, episodes: Sequence[int] | None = None) -> None:
         """See `Engine`."""
         if episodes is not None:
             self.rows.drop(episodes)
             return
-        self._waiting, self._running = [], {}
+        self._waiting, self._running, self._fed = [], {}, self.fed_tokens
         self.features.clear()
         self.rows = self._new_rows()
 

@@ -18,6 +18,7 @@ from medvista.tools.capabilities import ToolRequest
 from medvista.tools.executors import failures
 from medvista.tools.executors.answering import Reply
 from medvista.tools.executors.channel import Channel
+from medvista.tools.executors.descendants import kill_descendants
 from medvista.tools.executors.packing import pack, unpack
 from medvista.tools.executors.pool_executor import START_TIMEOUT_S, PoolExecutor, pickled
 from medvista.tools.executors.shared_arrays import SharedArray, read_array
@@ -129,6 +130,7 @@ class _ProcessWorker:
     def stop(self) -> None:
         pid = self._process.pid
         if pid is not None and self._process.is_alive():
+            kill_descendants(pid)
             with contextlib.suppress(ProcessLookupError, PermissionError):
                 os.killpg(pid, signal.SIGKILL)  # the process leads a group: with it goes what the tool has started
             self._process.kill()

@@ -14,6 +14,7 @@ import cloudpickle
 
 from medvista.tools.executors.answering import answer, could_not_load, load, pack_replies
 from medvista.tools.executors.channel import Channel
+from medvista.tools.executors.descendants import adopt_orphans, kill_descendants
 from medvista.tools.executors.memory import limit_memory
 from medvista.tools.executors.packing import pack, unpack
 from medvista.tools.executors.shared_arrays import SharedArray, map_array, read_array
@@ -30,6 +31,8 @@ def serve(connection: socket.socket, memory_mb: int | None) -> None:
     """
     os.setsid()  # so that what the tool starts can be killed with it, and Ctrl-C is the parent's business
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler was inherited with everything else
+    adopt_orphans()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     channel = Channel(connection)
     try:
@@ -64,4 +67,5 @@ def _end_with_parent() -> None:
     parent = multiprocessing.parent_process()
     if parent is not None:
         wait([parent.sentinel])
+        kill_descendants(os.getpid())
         os.killpg(os.getpid(), signal.SIGKILL)

@@ -1,4 +1,4 @@
-"""A run that loses a process in the middle of RL: ``lose.py RANK HOW key=value ...``; HOW is raise, kill or stop."""
+"""A run that loses a process in the middle of RL: ``losing.py RANK HOW key=value ...``; HOW is raise, kill or stop."""
 
 from __future__ import annotations
 

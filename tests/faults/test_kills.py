@@ -1,0 +1,79 @@
+"""A run that is killed at random moments, and goes on each time, ends with what it would have ended with.
+
+``MEDVISTA_KILLS=20 python -m pytest -m "faults and slow" tests/faults/test_kills.py -s`` takes as many kills as wanted.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import random
+import runpy
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytestmark = [pytest.mark.faults, pytest.mark.slow]
+
+TINY = runpy.run_path(str(Path(__file__).parents[1] / "app" / "conftest.py"))["TINY"]
+SMALL = ["arms=[sft,sft_rl]", "sft.steps=30", "rl.updates=3", "trainer.checkpoint_every=2", "trainer.validate_every=5"]
+KILLS = int(os.environ.get("MEDVISTA_KILLS", "3"))
+
+
+def start(run: Path, cache: Path) -> subprocess.Popen[bytes]:
+    command = [*TINY, *SMALL, f"output_dir={run}", f"cache_dir={cache}", "resume=true"]
+    log = (run.parent / f"{run.name}.log").open("ab")
+    return subprocess.Popen(
+        [sys.executable, "-m", "medvista.app.commands.run", *command], stdout=log, stderr=subprocess.STDOUT
+    )
+
+
+def without_times(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {name: without_times(item) for name, item in value.items() if "seconds" not in name}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
+
+
+def left_by(run: Path) -> dict[str, Any]:
+    """All that must be the same: weights, curves, episodes, answers."""
+    found: dict[str, Any] = {}
+    for path in sorted(run.rglob("*")):
+        name = str(path.relative_to(run))
+        if path.name == "model.safetensors":
+            found[name] = path.read_bytes()
+        elif path.name == "metrics.csv":
+            with path.open() as file:
+                found[name] = [without_times(row) for row in csv.DictReader(file)]
+        elif path.suffix == ".jsonl":
+            found[name] = [without_times(json.loads(line)) for line in path.read_bytes().splitlines()]
+        elif path.name == "outcomes.json":
+            found[name] = without_times(json.loads(path.read_bytes()))
+    return found
+
+
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert start(tmp_path / "straight", tmp_path / "cache-1").wait() == 0
+    seconds = time.monotonic() - began
+    chance = random.Random(KILLS)
+    killed = 0
+    for _ in range(KILLS):
+        process = start(tmp_path / "killed", tmp_path / "cache-2")
+        try:
+            process.wait(chance.uniform(0.2, 0.8) * seconds)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+            killed += 1
+    assert start(tmp_path / "killed", tmp_path / "cache-2").wait() == 0
+    print(f"{killed} of {KILLS} kills came while the run was under way, which takes {seconds:.0f} s")
+    assert killed > 0
+    straight, resumed = left_by(tmp_path / "straight"), left_by(tmp_path / "killed")
+    assert list(resumed) == list(straight)
+    for name in straight:
+        assert resumed[name] == straight[name], name
