@@ -9,7 +9,7 @@ from datetime import timedelta
 import lightning
 import torch
 import torch.distributed as distributed
-from lightning.fabric.plugins.environments import SLURMEnvironment
+from lightning.fabric.plugins.environments.slurm import SLURMEnvironment
 from lightning.fabric.strategies.ddp import DDPStrategy
 from torch.distributed.distributed_c10d import _set_pg_timeout
 

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from safetensors.torch import save_file
 from torch import nn
-from transformers.utils import find_adapter_config_file
+from transformers.utils.peft_utils import find_adapter_config_file
 
 from medvista.errors import UserError
 from medvista.policies.name_patterns import check_patterns, matches
@@ -49,7 +49,7 @@ def unwrapped(model: Any) -> Any:
 def read_base(path: str | Path) -> str | None:
     """The base model that the adapters in a folder, or behind a hub id, belong to; None where there are none."""
     try:
-        found = find_adapter_config_file(path)
+        found = find_adapter_config_file(str(path))
     except OSError:
         return None
     if found is None:

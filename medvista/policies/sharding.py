@@ -122,8 +122,8 @@ def _agree_on_weights(policy: VLMPolicy, device: str) -> None:
 def _fill(whole: VLMPolicy, sharded: VLMPolicy, weights: Sequence[Tensor]) -> None:
     for into, part in zip(whole.parameters(), weights, strict=True):
         into.data = full(part)
-    for part, of_sharded in zip(whole.modules(), sharded.modules(), strict=True):
-        part._buffers.update(of_sharded._buffers)
+    for module, of_sharded in zip(whole.modules(), sharded.modules(), strict=True):
+        module._buffers.update(of_sharded._buffers)
 
 
 def _empty(whole: VLMPolicy) -> None:

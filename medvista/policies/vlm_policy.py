@@ -100,7 +100,7 @@ class VLMPolicy(nn.Module):
 
     def _apply(self, fn: Callable[[Tensor], Tensor], recurse: bool = True) -> VLMPolicy:
         """Moves and casts, as `nn.Module` does, all but the tables that the model's code computed."""
-        apply_to_all_but_tables(self, partial(super()._apply, fn, recurse))  # type: ignore[arg-type]
+        apply_to_all_but_tables(self, partial(super()._apply, fn, recurse))
         return self
 
     def add_value_head(self) -> None:
