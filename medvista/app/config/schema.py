@@ -129,7 +129,7 @@ class PolicyConfig:
         also=("load_in_4bit",),
     )
     freeze: list[str] = setting(
-        [], help="Patterns of weights that are not trained, such as embed_tokens or layers.0, docs/models.md."
+        [], help="Patterns of weights that are not trained, such as embed_tokens or layers.0, docs/weights.md."
     )
     lora: LoRAConfig | None = None
     endpoint: EndpointConfig | None = None

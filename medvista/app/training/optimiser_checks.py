@@ -8,7 +8,9 @@ from medvista.app.stage_settings import SECTIONS
 from medvista.errors import UserError
 from medvista.modules.optimisation import rate_groups, warn_of_lost_updates
 from medvista.modules.optimisers import check_optimiser
+from medvista.notices import notice
 from medvista.policies import VLMPolicy
+from medvista.policies.adapters import has_adapters
 
 _TRAINING = ("direct", "sft", "rl")  # the sections that have an optimiser
 
@@ -32,4 +34,6 @@ def check_optimisers(config: ExperimentConfig, base: VLMPolicy) -> None:
             raise UserError(
                 f"{section}.optimiser would train nothing: all that policy.freeze leaves has a learning rate of 0."
             )
+        if has_adapters(base.model) and not all(group["lr"] for group in groups):
+            notice("adapters stay as they begin, since their part of the model has a learning rate of 0", section)
         warn_of_lost_updates(groups)
