@@ -13,7 +13,7 @@ from medvista.app.arms import BLANKED, Conditions, ToolUse
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.progress import Progress
 from medvista.app.questions import Questions
-from medvista.app.toolboxes import find_tools, make_toolbox
+from medvista.app.toolboxes import find_tools, make_toolbox, step_threads
 from medvista.data.expert import ScriptedExpert
 from medvista.data.slake_masks import evidence_masks
 from medvista.endpoint import ChatEndpoint
@@ -99,7 +99,7 @@ class Players:
         engine = engine or self.engine(policy, toolbox)
         count_tokens = _token_counter(policy.tokenizer) if policy is not None else _count_words
         envs = self._env_factory(conditions, toolbox, count_tokens)
-        return RolloutCollector(envs, engine, renderer, workers=env.workers)
+        return RolloutCollector(envs, engine, renderer, workers=step_threads(env, self.tools))
 
     def collector_factory(self, conditions: Conditions) -> Callable[[VLMPolicy], RolloutCollector]:
         """For datamodules, which meet the policy when training begins."""

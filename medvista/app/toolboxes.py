@@ -40,6 +40,19 @@ def make_toolbox(env: EnvConfig, tools: Sequence[Tool]) -> Toolbox:
     )
 
 
+def step_threads(env: EnvConfig, tools: Sequence[Tool]) -> int | None:
+    """Threads that step episodes: 0 for in line, None where the clock is to say which steps are slow.
+
+    Tools that are known to be quick run in line: the clock, which says other things on a busy machine, then has no say
+    in which episodes share a batch.
+    """
+    if env.workers is not None:
+        return env.workers
+    timeouts = (env.tools_timeout_s, *(limits.timeout_s for limits in env.tools_limits.values()))
+    in_this_thread = env.tools_executor == "threads" and all(timeout is None for timeout in timeouts)
+    return 0 if in_this_thread and all(tool.quick for tool in tools) else None
+
+
 def _changed(settings: Any) -> dict[str, Any]:
     """The settings of a tool that differ from their defaults; a tool without a section has none."""
     if not is_dataclass(settings):

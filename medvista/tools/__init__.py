@@ -1,6 +1,6 @@
 """Tools a policy may call on the images of its episode."""
 
-from medvista.tools.base import Tool, pick_image, tool
+from medvista.tools.base import Tool, pick_image, quick_tool, tool
 from medvista.tools.builtin.window import window
 from medvista.tools.builtin.zoom import zoom
 from medvista.tools.controls.blanked_call import BlankedCall
@@ -33,6 +33,7 @@ __all__ = [
     "available_tools",
     "find_tool",
     "pick_image",
+    "quick_tool",
     "register_factory",
     "register_tool",
     "tool",

@@ -8,8 +8,8 @@ import pytest
 
 from medvista.app.commands.run import main
 from medvista.app.config.composition import compose
-from medvista.app.config.schema import ExperimentConfig
-from medvista.app.toolboxes import make_toolbox
+from medvista.app.config.schema import EnvConfig, ExperimentConfig
+from medvista.app.toolboxes import find_tools, make_toolbox, step_threads
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools import window, zoom
@@ -68,3 +68,16 @@ def test_a_run_with_tools_in_processes_leaves_their_metrics(tiny, tmp_path):
     tools = json.loads((run / "results.json").read_text())["tools"]
     assert tools["zoom"]["calls"] > 0
     assert {"errors", "p50_ms", "p95_ms", "batch_size", "cache_hits"} <= tools["zoom"].keys()
+
+
+def test_tools_that_are_known_to_be_quick_run_in_line_and_others_by_the_clock() -> None:
+    quick = EnvConfig(tools=["zoom", "window"])
+    assert step_threads(quick, find_tools(quick)) == 0
+
+    for clocked in (
+        EnvConfig(tools=["zoom", "enhance"]),
+        EnvConfig(tools=["zoom"], tools_timeout_s=5.0),
+        EnvConfig(tools=["zoom"], tools_executor="processes"),
+    ):
+        assert step_threads(clocked, find_tools(clocked)) is None
+    assert step_threads(EnvConfig(tools=["enhance"], workers=4), []) == 4

@@ -74,8 +74,8 @@ class EnvConfig:
     )
     workers: int | None = setting(
         None,
-        help="Threads that step episodes; null: one per episode where tools turn out slow; 0: none, so that rollouts "
-        "are the same to the last bit each time even then.",
+        help="Threads that step episodes; null: none if all tools are known to be quick, else one per episode where "
+        "tools turn out slow; 0: none, so that rollouts are the same to the last bit each time.",
         least=0,
     )
     tools_executor: Literal["threads", "processes", "ray"] = setting("threads", help="What runs tools, docs/tools.md.")

@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import Annotated
 
 from medvista.imaging.geometry import box_to_source
-from medvista.tools.base import pick_image, tool
+from medvista.tools.base import pick_image, quick_tool
 from medvista.tools.builtin.zoom import zoom
 from medvista.tools.model_arguments import ModelBox, written
 from medvista.tools.schema import ArgumentError, Bounds, Items
@@ -18,7 +18,7 @@ FEWEST, MOST = 2, 4
 ImageIndex = Annotated[int, Bounds(0)]
 
 
-@tool
+@quick_tool
 def compare(
     images: Sequence[MedicalImage],
     boxes: Annotated[list[ModelBox], Items(FEWEST, MOST)] | None = None,

@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 
 from medvista.imaging.volume import source_image
-from medvista.tools.base import pick_image, tool
+from medvista.tools.base import pick_image, quick_tool
 from medvista.tools.model_arguments import ModelPoint, point_from_model
 from medvista.tools.schema import ArgumentError, Bounds
 from medvista.types import MedicalImage, Region, ToolResult
@@ -18,7 +18,7 @@ from medvista.types import MedicalImage, Region, ToolResult
 PROJECTIONS = frozenset({"CR", "DX", "DR", "MG", "RF", "XA", "PX", "IO"})
 
 
-@tool
+@quick_tool
 def distance(
     images: Sequence[MedicalImage], start: ModelPoint, end: ModelPoint, image: Annotated[int, Bounds(0)] = 0
 ) -> ToolResult:

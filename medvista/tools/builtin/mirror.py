@@ -11,7 +11,7 @@ from medvista.imaging.resample import crop
 from medvista.imaging.rotate import flip
 from medvista.imaging.symmetry import find_midline
 from medvista.imaging.volume import source_image
-from medvista.tools.base import pick_image, tool
+from medvista.tools.base import pick_image, quick_tool
 from medvista.tools.model_arguments import ModelBox, require_box
 from medvista.tools.schema import ArgumentError, Bounds
 from medvista.types import Box, MedicalImage, Region, ToolResult
@@ -22,7 +22,7 @@ SYMMETRIC = 0.6  # correlation with its own mirror image from which an image cou
 MidlineOf = Literal["body", "image"]
 
 
-@tool
+@quick_tool
 def mirror(
     images: Sequence[MedicalImage],
     bbox_2d: ModelBox,

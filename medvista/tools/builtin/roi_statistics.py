@@ -10,7 +10,7 @@ import numpy as np
 
 from medvista.imaging.geometry import box_from_model, box_to_source, clip_box
 from medvista.imaging.volume import source_image
-from medvista.tools.base import pick_image, tool
+from medvista.tools.base import pick_image, quick_tool
 from medvista.tools.builtin.window import in_hounsfield_units
 from medvista.tools.model_arguments import ModelBox, require_box
 from medvista.tools.schema import ArgumentError, Bounds
@@ -19,7 +19,7 @@ from medvista.types import Box, MedicalImage, Region, ToolResult
 Shape = Literal["box", "ellipse"]
 
 
-@tool
+@quick_tool
 def roi_statistics(
     images: Sequence[MedicalImage],
     bbox_2d: ModelBox,

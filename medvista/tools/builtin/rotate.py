@@ -8,12 +8,12 @@ from typing import Annotated
 from medvista.imaging.rotate import Flip, flip
 from medvista.imaging.rotate import rotate as turn
 from medvista.imaging.volume import source_image
-from medvista.tools.base import pick_image, tool
+from medvista.tools.base import pick_image, quick_tool
 from medvista.tools.schema import ArgumentError, Bounds
 from medvista.types import MedicalImage, ToolResult
 
 
-@tool
+@quick_tool
 def rotate(
     images: Sequence[MedicalImage],
     image: Annotated[int, Bounds(0)] = 0,

@@ -8,7 +8,7 @@ from typing import Annotated, Literal
 
 import numpy as np
 
-from medvista.tools.base import pick_image, tool
+from medvista.tools.base import pick_image, quick_tool
 from medvista.tools.schema import ArgumentError, Bounds
 from medvista.types import MedicalImage, ToolResult, Window
 
@@ -28,7 +28,7 @@ PERCENTILES = (1.0, 99.0)  # of the grey values, for contrast without numbers
 Percentile = Annotated[float, Bounds(0, 100)]
 
 
-@tool
+@quick_tool
 def window(
     images: Sequence[MedicalImage],
     image: Annotated[int, Bounds(0)] = 0,

@@ -11,7 +11,7 @@ import numpy as np
 from medvista.imaging.geometry import box_from_model, box_to_source, clip_box, map_box
 from medvista.imaging.resample import crop
 from medvista.imaging.volume import source_image
-from medvista.tools.base import pick_image, tool
+from medvista.tools.base import pick_image, quick_tool
 from medvista.tools.model_arguments import ModelBox, require_box, written
 from medvista.tools.schema import ArgumentError, Bounds
 from medvista.types import Box, MedicalImage, Region, ToolResult
@@ -20,7 +20,7 @@ MIN_SIDE = 4  # source pixels; less shows nothing
 MAX_ASPECT = 50  # vision processors refuse slivers (Qwen's at 200)
 
 
-@tool
+@quick_tool
 def zoom(images: Sequence[MedicalImage], bbox_2d: ModelBox, image: Annotated[int, Bounds(0)] = 0) -> ToolResult:
     """Look closer at a part of an image: crops it from the source image at full resolution.
 
