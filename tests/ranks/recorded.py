@@ -11,7 +11,7 @@ from torch import Tensor
 from medvista.rollout import ExperienceBatch
 from medvista.settings import Aggregation
 
-BUDGETS = (0, 700, 300)  # tokens: a step at once, in about two parts, in about four
+BUDGETS = (0, 500, 150)  # tokens: an update's rows at once; on two processes in two parts; row by row
 
 
 class Case(NamedTuple):
@@ -32,9 +32,9 @@ class Outcome(NamedTuple):
 
 
 CASES = [
-    case
-    for aggregation in get_args(Aggregation)
-    for case in (Case(aggregation, 1, 0.0, "all"), Case(aggregation, 4, 1.0, "some"))
+    *(Case(aggregation, 1, 0.0, "all") for aggregation in get_args(Aggregation)),
+    *(Case(aggregation, 1, 1.0, "some") for aggregation in get_args(Aggregation)),
+    Case("sequence", 4, 1.0, "some"),
 ]
 
 
