@@ -9,6 +9,7 @@ from medvista.app.dry_run.architecture import Architecture
 from medvista.app.dry_run.memory import FULL, HALF, Layout
 from medvista.app.dry_run.pace import Update
 from medvista.app.dry_run.token_counts import EpisodeTokens
+from medvista.app.training.objectives import objective_of
 from medvista.functional.log_probs import CHUNK_LOGITS
 from medvista.policies.adapters import add_adapters
 from medvista.policies.name_patterns import matches
@@ -72,13 +73,13 @@ def update_of(config: ExperimentConfig, layout: Layout, episode: EpisodeTokens) 
         turns=episode.turns,
         new_tokens=waves * episode.new,  # those that play together wait for their longest turn
         stream_tokens=rows * (episode.whole - spared),
-        reference=config.rl.kl.coefficient > 0,
+        reference=objective_of(config).kl_coefficient > 0,
     )
 
 
 def _copied(config: ExperimentConfig, parameters: int, trained: int) -> int:
     """Values of the reference that are on the GPU beside the policy's own."""
-    if not config.rl.kl.coefficient or config.rl.reference in ("cpu", "adapters_off"):
+    if not objective_of(config).kl_coefficient or config.rl.reference in ("cpu", "adapters_off"):
         return 0
     return trained if config.policy.lora is not None else parameters
 
