@@ -9,6 +9,7 @@ import torch
 from torch import nn
 from torch.optim.lr_scheduler import LambdaLR
 
+from medvista.errors import UserError
 from medvista.modules.optimisers import make_optimiser
 from medvista.notices import notice
 from medvista.policies.name_patterns import check_patterns, matches
@@ -38,8 +39,16 @@ def freeze(policy: VLMPolicy, config: OptimiserConfig) -> None:
 
 
 def configure(policy: VLMPolicy, config: OptimiserConfig, total_steps: int) -> dict[str, Any]:
-    """Optimiser and per-step scheduler in Lightning's form, of a policy that `freeze` has seen."""
+    """Optimiser and per-step scheduler in Lightning's form, of a policy that `freeze` has seen.
+
+    Raises:
+        UserError: nothing is left to train.
+    """
     groups = rate_groups(policy, config)
+    if not groups:
+        raise UserError(
+            "nothing is trained: every weight is frozen or has a learning rate of 0; give optimiser.learning_rate."
+        )
     warn_of_lost_updates(groups)
     optimizer = make_optimiser(groups, config)
     scheduler = LambdaLR(optimizer, lambda step: _factor(step, config, total_steps))

@@ -41,6 +41,7 @@ def lost_share(weights: Iterable[Tensor], rate: float) -> float:
         weights: as they are now, in the type they are trained in.
         rate: the learning rate.
 
+    >>> import torch
     >>> weights = torch.tensor([1e-5, 1e-3, 0.1, 1.0])
     >>> lost_share([weights.bfloat16()], 1e-6), lost_share([weights], 1e-6)
     (0.75, 0.0)

@@ -11,16 +11,16 @@ from medvista.app.commands.run import main
 from medvista.modules import GRPOModule
 from medvista.ranks import rank
 
-LOST, HOW = int(sys.argv[1]), sys.argv[2]
 learn = GRPOModule.training_step
 
 
 def training_step(self: GRPOModule, batch: Any, batch_idx: int) -> None:
     """Ends this process at the second update, if it is the one."""
-    if rank() == LOST and batch_idx == 1:
-        if HOW == "raise":
+    lost, how = int(sys.argv[1]), sys.argv[2]
+    if rank() == lost and batch_idx == 1:
+        if how == "raise":
             raise RuntimeError("out of luck")
-        os.kill(os.getpid(), signal.SIGKILL if HOW == "kill" else signal.SIGSTOP)
+        os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGSTOP)
     learn(self, batch, batch_idx)
 
 

@@ -20,6 +20,7 @@ def told(tiny: list[str], tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> 
     def run(*overrides: str) -> str:
         folder = tmp_path / "run"
         folder.mkdir()
+        (folder / "config.yaml").write_text("experiment: nano\noutput_dir: run\n")
         (folder / "results.json").write_text("{}")
         assert main([*tiny, f"output_dir={folder}", *overrides]) == 2
         assert [path.name for path in tmp_path.rglob("results.json*")] == ["results.json"]

@@ -77,7 +77,7 @@ def test_what_is_no_key_is_refused() -> None:
         ("pretrain.lr", "pretrain.learning_rate"),
         ("rl.optimizer.learning_rate", "rl.optimiser.learning_rate"),
         ("rl.grpo.learning_rate", "rl.optimiser.learning_rate"),
-        ("optimiser.learning_rates", "rl.optimiser.learning_rate"),
+        ("optimiser.learning_rates", "rl.optimiser.learning_rates"),
         ("rl.kl_coefficient", "rl.kl.coefficient"),
         ("kl", "rl.kl.coefficient"),
         ("rl.beta", "rl.kl.coefficient"),

@@ -46,7 +46,7 @@ def played(schooled: VLMPolicy, questions: list[VQASample], make_collector: Call
 
 
 def watch(policy: VLMPolicy, batches: list[ExperienceBatch], monitor: CollapseMonitor, make: MakeTrainer) -> None:
-    optimiser = OptimiserConfig(learning_rate=0.0)
+    optimiser = OptimiserConfig(learning_rate=1e-9)
     module = GRPOModule(copy.deepcopy(policy), GRPOConfig(), optimiser, total_steps=len(batches))
     trainer = make(max_steps=len(batches), callbacks=[monitor])
     trainer.fit(module, train_dataloaders=DataLoader(batches, batch_size=None))  # type: ignore[arg-type]

@@ -35,6 +35,13 @@ def test_the_rate_falls_along_a_cosine_to_its_share(nano: VLMPolicy) -> None:
     assert rates(nano, config, 4) == pytest.approx([1.0, 0.2 + 0.8 * 0.8535534, 0.6, 0.2 + 0.8 * 0.1464466, 0.2])
 
 
+def test_training_nothing_is_refused_in_a_sentence(nano: VLMPolicy) -> None:
+    policy, config = copy.deepcopy(nano), OptimiserConfig(learning_rate=0.0)
+    freeze(policy, config)
+    with pytest.raises(UserError, match="nothing is trained: every weight is frozen or has a learning rate of 0"):
+        configure(policy, config, 1)
+
+
 def test_without_a_rate_of_its_own_the_vision_tower_is_frozen(nano: VLMPolicy) -> None:
     policy = copy.deepcopy(nano)
     freeze(policy, OptimiserConfig())

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
 from medvista.evaluation.numbers.results import ALL, ArmScore, Comparison, Mode, Results, Score
 from medvista.evaluation.tables.arm_tables import MISSING, Table, interval, p_text, percent, signed_points
@@ -44,6 +45,8 @@ def _model(results: Results) -> list[str]:
     if not isinstance(policy, Mapping):
         return []
     name = policy.get("path") or (policy.get("endpoint") or {}).get("model")
+    if not name and policy.get("language_model"):
+        name = f"{Path(policy['language_model']).name} with a vision tower of ours"
     return [f"The model is {name or 'the nano model'}."]
 
 
