@@ -9,7 +9,7 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Timer
 
 from medvista.app.arms import Conditions
-from medvista.app.config.schema import SFTConfig
+from medvista.app.config.schema import ExperimentConfig, SFTConfig
 from medvista.app.players import Players
 from medvista.app.training.checkpoint_io import CheckedCheckpointIO
 from medvista.app.training.stage_record import StageRecord
@@ -53,13 +53,7 @@ def train_sft(
         folder, benchmark=benchmark, every_n_steps=config.trainer.checkpoint_every, keep=config.trainer.keep_checkpoints
     )
     timer = Timer(duration=None if seconds is None else timedelta(seconds=max(1.0, seconds)), interval="step")
-    module = SFTModule(
-        policy,
-        sft.optimiser,
-        total_steps=steps,
-        micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
-        gradient_checkpointing=config.trainer.gradient_checkpointing,
-    )
+    module = _module(config, policy, sft, steps)
     data = SFTDataModule(
         streams,
         players.collector_factory(conditions),
@@ -74,3 +68,13 @@ def train_sft(
         state = CheckedCheckpointIO().load_checkpoint(best)["state_dict"]
         module.load_state_dict(state)
     return StageRecord(seconds=timer.time_elapsed("train"), steps=module.trainer.global_step)
+
+
+def _module(config: ExperimentConfig, policy: VLMPolicy, sft: SFTConfig, steps: int) -> SFTModule:
+    return SFTModule(
+        policy,
+        sft.optimiser,
+        total_steps=steps,
+        micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
+        gradient_checkpointing=config.trainer.gradient_checkpointing,
+    )
