@@ -39,6 +39,7 @@ def config_of(folder: Path) -> dict[str, Any]:
     return config
 
 
+@pytest.mark.slow
 def test_stages_keep_adapters_of_one_base_model_and_go_on_with_them(run: tuple[list[str], Path]) -> None:
     _, folder = run
     sft, rl = (folder / "checkpoints" / stage / "policy" for stage in ("sft", "sft_rl"))
@@ -54,6 +55,7 @@ def test_stages_keep_adapters_of_one_base_model_and_go_on_with_them(run: tuple[l
     assert 0 < max(gaps) < max(sizes)  # and RL went on from there, by two small steps
 
 
+@pytest.mark.slow
 def test_a_finished_run_goes_on_without_training_and_another_rank_is_named(
     run: tuple[list[str], Path], capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -65,6 +67,7 @@ def test_a_finished_run_goes_on_without_training_and_another_rank_is_named(
     assert "policy.lora.rank was 4 and is 8" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_the_folder_is_a_policy_for_an_evaluation_and_merges_into_an_ordinary_one(
     run: tuple[list[str], Path], tiny: list[str], tmp_path: Path
 ) -> None:

@@ -104,7 +104,14 @@ def points(folder: Path) -> list[tuple[str, int, float]]:
     )
 
 
-@pytest.mark.parametrize(("step", "validating"), [(0, False), (3, False), (4, False), (5, False), (4, True), (6, True)])
+_KILLS = [
+    (4, False),
+    (4, True),
+    *(pytest.param(*kill, marks=pytest.mark.slow) for kill in ((0, False), (3, False), (5, False), (6, True))),
+]
+
+
+@pytest.mark.parametrize(("step", "validating"), _KILLS)
 def test_every_point_is_there_once(train: Callable[..., None], tmp_path: Path, step: int, validating: bool) -> None:
     with pytest.raises(Killed):
         train(tmp_path / "killed", step, validating)
