@@ -18,7 +18,7 @@ from medvista.types import Trajectory
 Curves = dict[str, dict[str, list[tuple[int, float]]]]  # stage -> metric -> (step, value)
 
 _PRETRAINED = (
-    "The nano model was pre-trained on single phantom views, without episodes or tools: its vision tower on a label "
+    "The base model was pre-trained on single phantom views, without episodes or tools: its vision tower on a label "
     "for every visual token, then all of it on captions (where the nodule is, its kind on a crop, whether that is the "
     "kind a prompt names, the material of the mass). It has learned to see, not to act. Every arm starts from it."
 )

@@ -17,6 +17,7 @@ from medvista.data.atomic import replacing
 from medvista.evaluation.numbers.results import ALL, Mode, Results, Score
 from medvista.evaluation.page.svg import drawing, label, tag
 
+_LEAST_WIDTH = 740  # of the heading
 _NAMES, _PANEL, _GAP, _VALUE, _MARGIN = 332, 196, 34, 36, 20  # widths
 _TOP, _ROW, _BOTTOM = 96, 40, 34  # heights
 _MOST_PANELS = 3
@@ -69,7 +70,8 @@ def arms_figure(results: Results, *, own_style: bool = False) -> Markup | None:
     if not arms:
         return None
     ours = main_arm(results)
-    width = _MARGIN + _NAMES + len(panels) * (_PANEL + _VALUE) + (len(panels) - 1) * _GAP + _MARGIN
+    drawn = _MARGIN + _NAMES + len(panels) * (_PANEL + _VALUE) + (len(panels) - 1) * _GAP + _MARGIN
+    width = max(drawn, _LEAST_WIDTH)
     height = _TOP + _ROW * len(arms) + _BOTTOM
     parts = [tag("text", escape(_heading(results, mode)), x=_MARGIN, y=34, class_="heading")]
     if own_style:
