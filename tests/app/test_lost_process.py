@@ -35,7 +35,9 @@ def lose(tiny: list[str], folder: Path, rank: int, how: str, strategy: str, *lau
 
 def test_the_leader_says_that_a_process_was_killed(tiny: list[str], tmp_path: Path) -> None:
     said = lose(tiny, tmp_path, 1, "kill", "fsdp2")
-    assert "error: process 1 of this run was ended by SIGKILL, so all end" in said
+    # Whichever it notices first: the process that is gone, or that nobody answers.
+    by_signal = "error: process 1 of this run was ended by SIGKILL, so all end" in said
+    assert by_signal or "error: process 0 ends, because another one has ended" in said
     assert "resume=true goes on from the last checkpoint" in said
 
 
