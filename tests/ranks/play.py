@@ -11,8 +11,6 @@ from typing import Any
 import lightning
 import torch
 
-from medvista.app.config.schema import TrainerConfig
-from medvista.app.training.strategies import make_strategy
 from medvista.data.phantom_vqa import phantom_samples
 from medvista.datamodules import RolloutDataModule
 from medvista.envs import MedicalVQAEnv
@@ -21,6 +19,7 @@ from medvista.policies.sharding import shard
 from medvista.ranks import gathered, rank
 from medvista.rollout import ExperienceBatch, RolloutCollector
 from medvista.types import Reward, Trajectory
+from tests.ranks.trainers import bare_trainer
 
 UPDATES, PROMPTS = 3, 5
 LOOK = '<tool_call>{"name": "zoom", "arguments": {"image": 0, "box": [0, 0, 500, 500]}}</tool_call>'
@@ -86,19 +85,7 @@ def main(folder: Path, world: int, strategy: str) -> None:
         refill_rounds=2,
     )
     module = Watched(VLMPolicy.from_pretrained(folder / "policy"))
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        devices=world,
-        strategy=make_strategy(TrainerConfig(strategy=strategy), world),  # type: ignore[arg-type]
-        max_steps=UPDATES,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        limit_val_batches=0,
-        default_root_dir=folder,
-    )
+    trainer = bare_trainer(strategy, world, folder, UPDATES)
     trainer.fit(module, datamodule=data)
     if rank() == 0:
         (folder / f"{strategy}.json").write_text(json.dumps(module.seen))

@@ -11,8 +11,6 @@ import lightning
 import torch
 from torch.utils.data import DataLoader
 
-from medvista.app.config.schema import TrainerConfig
-from medvista.app.training.strategies import make_strategy
 from medvista.functional.objectives import LossCounts, make_objective
 from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import VLMPolicy
@@ -20,6 +18,7 @@ from medvista.policies.sharding import whole
 from medvista.ranks import rank, world_size
 from medvista.rollout import ExperienceBatch
 from tests.ranks.recorded import BUDGETS, Case, Outcome, shown
+from tests.ranks.trainers import bare_trainer
 
 LEARNING_RATE = 5e-4
 LONGEST = 24  # tokens of a turn
@@ -85,20 +84,7 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
         objective=make_objective("grpo", config, longest=LONGEST),
         micro_batch_tokens=tokens,
     )
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        devices=world,
-        strategy=make_strategy(TrainerConfig(strategy=strategy), world),  # type: ignore[arg-type]
-        max_steps=steps,
-        max_epochs=1,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        limit_val_batches=0,
-        default_root_dir=folder,
-    )
+    trainer = bare_trainer(strategy, world, folder, steps, max_epochs=1)
     trainer.fit(module, datamodule=Shares(shown(batches, case, policy.image_token_id)))
     assert trainer.global_step == steps
     return Outcome(norms=module.norms, parts=module.parts, weights=whole(module.policy).state_dict())

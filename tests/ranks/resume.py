@@ -6,17 +6,15 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import lightning
 import torch
 
-from medvista.app.config.schema import TrainerConfig
 from medvista.app.training.checkpoint_io import CheckedCheckpointIO
-from medvista.app.training.strategies import make_strategy
 from medvista.datamodules import SFTDataModule
 from medvista.modules import OptimiserConfig, SFTModule
 from medvista.policies import VLMPolicy
 from medvista.policies.sharding import whole
 from medvista.ranks import rank
+from tests.ranks.trainers import bare_trainer
 
 
 def main(folder: Path, world: int, strategy: str, steps: int) -> None:
@@ -27,21 +25,7 @@ def main(folder: Path, world: int, strategy: str, steps: int) -> None:
     streams = torch.load(folder / "streams.pt", weights_only=False)
     data = SFTDataModule(streams, _no_collector, {}, batch_size=3, seed=0, max_new_tokens=1)
     last = folder / "last.ckpt"
-    trainer = lightning.Trainer(
-        accelerator="cpu",
-        devices=world,
-        strategy=make_strategy(TrainerConfig(strategy=strategy), world),  # type: ignore[arg-type]
-        plugins=[CheckedCheckpointIO()],
-        max_steps=steps,
-        max_epochs=-1,
-        logger=False,
-        enable_progress_bar=False,
-        enable_model_summary=False,
-        enable_checkpointing=False,
-        use_distributed_sampler=False,
-        limit_val_batches=0,
-        default_root_dir=folder,
-    )
+    trainer = bare_trainer(strategy, world, folder, steps, plugins=[CheckedCheckpointIO()], max_epochs=-1)
     trainer.fit(module, datamodule=data, ckpt_path=last if last.exists() else None, weights_only=True)
     assert trainer.global_step == steps
     trainer.save_checkpoint(last)

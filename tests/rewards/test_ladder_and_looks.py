@@ -15,7 +15,6 @@ from medvista.types import (
     Completion,
     FinalAnswer,
     Mask,
-    MedicalImage,
     Observation,
     ParseError,
     Region,
@@ -28,17 +27,9 @@ from medvista.types import (
     Turn,
     VQASample,
 )
+from tests.rewards import toy_question
 
-SAMPLE = VQASample(
-    id="1",
-    benchmark="toy",
-    split="train",
-    question="Which side?",
-    answers=("left lung",),
-    images=(MedicalImage(pixels=np.zeros((4, 4), dtype=np.uint8)),),
-    group_id="1",
-    regions=(Region(box=(10, 10, 20, 20)),),
-)
+SAMPLE = replace(toy_question.SAMPLE, regions=(Region(box=(10, 10, 20, 20)),))
 RIGHT = FinalAnswer(text="left lung")
 
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from medvista.errors import UserError
@@ -13,15 +13,14 @@ from medvista.rewards import RewardFunction
 from medvista.types import (
     Completion,
     FinalAnswer,
-    MedicalImage,
     Observation,
     StopReason,
     ToolCall,
     ToolResult,
     Trajectory,
     Turn,
-    VQASample,
 )
+from tests.rewards.toy_question import SAMPLE
 
 CODE = """
 def short(trajectory, *, words: float = 3):
@@ -36,15 +35,7 @@ NUMBER = 3
 
 def said(*texts: str) -> Trajectory:
     """An episode that calls a tool with each text but the last, which answers."""
-    sample = VQASample(
-        id="q1",
-        benchmark="toy",
-        split="train",
-        question="Which side?",
-        answers=("left lung",),
-        images=(MedicalImage(pixels=np.zeros((4, 4), dtype=np.uint8)),),
-        group_id="1",
-    )
+    sample = replace(SAMPLE, id="q1")
     actions = [ToolCall(name="zoom", arguments={"box": i}) for i in range(len(texts) - 1)]
     turns = tuple(
         Turn(completion=Completion(token_ids=(), log_probs=(), text=text), action=action, result=ToolResult())

@@ -1,6 +1,5 @@
 """The reward of an episode."""
 
-import numpy as np
 import pytest
 
 from medvista.errors import UserError
@@ -9,7 +8,6 @@ from medvista.rewards import TERMS, RewardFunction, reward_term
 from medvista.types import (
     Completion,
     FinalAnswer,
-    MedicalImage,
     Observation,
     ParseError,
     StopReason,
@@ -19,18 +17,9 @@ from medvista.types import (
     ToolResult,
     Trajectory,
     Turn,
-    VQASample,
 )
+from tests.rewards.toy_question import SAMPLE
 
-SAMPLE = VQASample(
-    id="1",
-    benchmark="toy",
-    split="train",
-    question="Which side?",
-    answers=("left lung",),
-    images=(MedicalImage(pixels=np.zeros((4, 4), dtype=np.uint8)),),
-    group_id="1",
-)
 GOOD = ToolResult(text="Zoom.")
 BAD = ToolResult(error=ToolError(type=ToolErrorType.FAILED, message="no"))
 CALL = ToolCall(name="zoom", arguments={})
