@@ -1,9 +1,41 @@
-"""What a run warns of before it begins: evaluated answers in a corpus, names and dates burned in images."""
+"""What is looked at before a run begins, dry or not: the parts of RL, demonstrations, leaks, burned-in names."""
 
 from __future__ import annotations
 
+from medvista.app.players import Players
 from medvista.app.questions import Questions
+from medvista.app.training.objectives import filter_of, objective_of
+from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
+
+
+def check_reinforcement(players: Players, processes: int) -> None:
+    """Refuses what reinforcement learning could not begin with.
+
+    Args:
+        players: of the run.
+        processes: that share an update.
+
+    Raises:
+        UserError: a reward term or an option of one is wrong, the parts of the objective do not go together, or there
+            are fewer questions per update than processes.
+    """
+    prompts = players.config.rl.prompts
+    players.reward_function()
+    objective_of(players.config)
+    filter_of(players.config)
+    if prompts < processes:
+        raise UserError(f"rl.prompts={prompts} is too few for {processes} processes: give each at least one.")
+
+
+def count_demonstrations(players: Players) -> dict[str, int]:
+    """Reads the person's own demonstrations to their end, so that a bad one is told now; how many, by file.
+
+    Raises:
+        UserError: a file is missing, or a line of it is malformed.
+    """
+    paths = [sft.path for sft in (players.config.direct, players.config.sft) if sft.path is not None]
+    return {str(path): sum(1 for _ in read_trajectories(path)) for path in paths}
 
 
 def warn_at_start(questions: Questions) -> None:

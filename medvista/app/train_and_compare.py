@@ -29,16 +29,14 @@ from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
 from medvista.app.run_lock import run_lock
-from medvista.app.start_checks import warn_at_start
+from medvista.app.start_checks import check_reinforcement, count_demonstrations, warn_at_start
 from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
-from medvista.app.training.objectives import filter_of, objective_of
 from medvista.app.training.optimiser_checks import check_optimisers
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.stages import Stages
 from medvista.app.training.trainer import check_trainer
 from medvista.data.leakage import LeakageReport
-from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.numbers.results_file import write_results
@@ -143,19 +141,11 @@ def check_inputs(players: Players) -> None:
         UserError: the data root, a question family, a name of a tool, reward term, or a demonstration is wrong, or the
             parts of the objective do not go together; there are fewer questions per update than processes.
     """
-    config, rl = players.config, players.config.rl
     players.toolbox("tools")
-    players.reward_function()
-    objective_of(config)
-    filter_of(config)
-    if rl.prompts < world_size():
-        raise UserError(f"rl.prompts={rl.prompts} is too few for {world_size()} processes: give each at least one.")
+    check_reinforcement(players, world_size())
     if not players.questions.train:
         raise UserError("there is no training question: raise data.train_images or data.limit.")
-    for sft in (config.direct, config.sft):
-        if sft.path is not None:
-            for _ in read_trajectories(sft.path):
-                pass
+    count_demonstrations(players)
     warn_at_start(players.questions)
 
 

@@ -157,6 +157,7 @@ MISTAKES = {
     "env.tools=[zoom,windw]": "window",
     "data.more_benchmarks=[path_vga]": "path_vqa",
     "rl.reward={acuracy: 1.0}": "accuracy",
+    "rl.kl.estimator=k1": "expected gradient of zero",
     "sft.path=nowhere.jsonl": "there is no such file",
     "rl.prompts=4": "too few for 8 processes",
     "trainer.strategy=fsdp": "fsdp2",
@@ -185,6 +186,21 @@ def test_a_mistake_is_named_in_a_sentence(mistake: str, capsys, tmp_path: Path, 
 
     assert code in (1, 2)
     assert MISTAKES[mistake] in " ".join(said.split())
+
+
+def test_what_a_run_would_take_is_no_mistake(capsys, tmp_path: Path) -> None:
+    _, said, last = dry_run(
+        capsys,
+        "experiment=medvista_r1_8b",
+        f"output_dir={tmp_path}",
+        "env.tools=[zoom]",
+        "data={benchmark: phantom, more_benchmarks: []}",
+        "benchmarks=[phantom]",
+        "rl.reward={accuracy: 1.0, mask_dice: 0.1, overlong: 0.1}",
+        "rl.reward_options={overlong: {limit: 96, margin: 32}}",
+    )
+
+    assert last["mistakes"] == 0, said
 
 
 def test_a_model_that_is_too_large_for_its_gpu_is_told_with_the_amount(capsys, tmp_path: Path) -> None:

@@ -9,9 +9,11 @@ from medvista.app.dry_run.architecture import Architecture
 from medvista.app.dry_run.memory import FULL, HALF, Layout
 from medvista.app.dry_run.pace import Update
 from medvista.app.dry_run.token_counts import EpisodeTokens
+from medvista.app.loading import loading
 from medvista.app.training.objectives import objective_of
 from medvista.functional.log_probs import CHUNK_LOGITS
 from medvista.policies.adapters import add_adapters
+from medvista.policies.families import family_class
 from medvista.policies.name_patterns import matches
 
 
@@ -21,9 +23,10 @@ def trained_parameters(architecture: Architecture, config: ExperimentConfig) -> 
     if config.policy.lora is not None:
         add_adapters(model, config.policy.lora)
     else:
-        seen_with = [] if config.rl.optimiser.vision_learning_rate else _vision(model)
+        tower = model.model.get_submodule(family_class(model.config).tower)
+        seen_with = set() if config.rl.optimiser.vision_learning_rate else set(map(id, tower.parameters()))
         for name, parameter in model.named_parameters():
-            frozen = name in seen_with or any(matches(name, pattern) for pattern in config.policy.freeze)
+            frozen = id(parameter) in seen_with or any(matches(name, pattern) for pattern in config.policy.freeze)
             parameter.requires_grad_(not frozen)
     return sum(parameter.numel() for parameter in model.parameters() if parameter.requires_grad)
 
@@ -51,7 +54,7 @@ def training_layout(
         outside=outside,
         trained=trained,
         copied=_copied(config, parameters, trained),
-        weight_bytes=HALF if config.policy.dtype != "float32" or trainer.precision.endswith("16-true") else FULL,
+        weight_bytes=FULL if loading(config).dtype == "float32" else HALF,
         compute_bytes=HALF if halved else FULL,
         autocast=trainer.precision.endswith("mixed"),
         optimiser=rl.optimiser.name,
@@ -82,11 +85,3 @@ def _copied(config: ExperimentConfig, parameters: int, trained: int) -> int:
     if not objective_of(config).kl_coefficient or config.rl.reference in ("cpu", "adapters_off"):
         return 0
     return trained if config.policy.lora is not None else parameters
-
-
-def _vision(model: Any) -> set[str]:
-    """Names of the weights that stand before the language model."""
-    decoder = next(name for name, part in model.named_modules() if part is model.get_decoder())
-    head = next((name for name, part in model.named_modules() if part is model.get_output_embeddings()), "")
-    kept = (f"{decoder}.", f"{head}.")
-    return {name for name, _ in model.named_parameters() if not name.startswith(kept)}

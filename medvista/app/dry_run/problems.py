@@ -8,15 +8,16 @@ from pathlib import Path
 
 from medvista.app.config.checks import check_writable
 from medvista.app.config.schema import ExperimentConfig
+from medvista.app.players import Players
+from medvista.app.questions import Questions
 from medvista.app.run_folder import check
+from medvista.app.start_checks import check_reinforcement, count_demonstrations
 from medvista.app.toolboxes import find_tools, make_toolbox
 from medvista.app.training.trainer import check_trainer
 from medvista.data.benchmarks import check_name, is_own, own_benchmark, read_benchmark
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
 from medvista.data.registry import BENCHMARKS
-from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
-from medvista.rewards import RewardFunction
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,13 +32,14 @@ class Finding:
 
 def look(config: ExperimentConfig) -> list[Finding]:
     """Looks at everything that a run of this configuration needs, but for its weights and its memory."""
+    players = Players(config, Questions(config))
     checks: list[tuple[str, Callable[[], str]]] = [
         ("settings", lambda: _settings(config)),
         ("folders", lambda: _folders(config)),
         ("trainer", lambda: _trainer(config)),
         ("tools", lambda: _tools(config)),
-        ("reward", lambda: _reward(config)),
-        ("demonstrations", lambda: _demonstrations(config)),
+        ("reinforcement", lambda: _reinforcement(players)),
+        ("demonstrations", lambda: _demonstrations(players)),
     ]
     found = [_looked(what, one) for what, one in checks]
     return [*found, *_benchmarks(config)]
@@ -52,10 +54,7 @@ def _looked(what: str, one: Callable[[], str]) -> Finding:
 
 def _settings(config: ExperimentConfig) -> str:
     check(config)
-    world = config.trainer.devices * config.trainer.num_nodes
-    if config.rl.prompts < world:
-        raise UserError(f"rl.prompts={config.rl.prompts} is too few for {world} processes: give each at least one.")
-    return "arms, modes and numbers agree"
+    return "arms and modes are known"
 
 
 def _folders(config: ExperimentConfig) -> str:
@@ -76,14 +75,14 @@ def _tools(config: ExperimentConfig) -> str:
     return ", ".join(tool.name for tool in tools) or "none"
 
 
-def _reward(config: ExperimentConfig) -> str:
-    RewardFunction(config.rl.reward)
-    return ", ".join(f"{weight:g} {name}" for name, weight in config.rl.reward.items())
+def _reinforcement(players: Players) -> str:
+    rl, trainer = players.config.rl, players.config.trainer
+    check_reinforcement(players, trainer.devices * trainer.num_nodes)
+    return f"{rl.objective}; reward {', '.join(f'{weight:g} {name}' for name, weight in rl.reward.items())}"
 
 
-def _demonstrations(config: ExperimentConfig) -> str:
-    paths = [path for path in (config.direct.path, config.sft.path) if path is not None]
-    counts = [f"{path}: {sum(1 for _ in read_trajectories(path)):,}" for path in paths]
+def _demonstrations(players: Players) -> str:
+    counts = [f"{path}: {count:,}" for path, count in count_demonstrations(players).items()]
     return ", ".join(counts) or "the scripted expert's"
 
 
