@@ -11,7 +11,12 @@ import torch
 from torch.utils.data import DataLoader
 
 from medvista.data.sampler import ResumableSampler
-from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
+from medvista.datamodules.validation import (
+    CollectorFactory,
+    Control,
+    RolloutValidationDataModule,
+    refuse_test_split,
+)
 from medvista.policies import SamplingParams, VLMPolicy
 from medvista.ranks import gathered, rank, totals, world_size
 from medvista.rollout import (
@@ -46,6 +51,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         filter_tolerance: difference up to which they count as equal.
         make_forks: from the policy to what plays forks, for credit to single calls; None gives none.
         forks: which episodes are forked, and how often.
+        controls: see `RolloutValidationDataModule`.
         seed: of the order of questions and of every draw.
 
     Raises:
@@ -68,9 +74,10 @@ class RolloutDataModule(RolloutValidationDataModule):
         filter_tolerance: float = 1e-6,
         make_forks: Callable[[VLMPolicy], MakeForkCollector] | None = None,
         forks: ForkConfig | None = None,
+        controls: Mapping[str, Control] | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(make_collector, validation, max_new_tokens=max_new_tokens)
+        super().__init__(make_collector, validation, max_new_tokens=max_new_tokens, controls=controls)
         refuse_test_split({"train": train})
         self.train = train
         self.prompts, self.group_size, self.updates = prompts, group_size, updates

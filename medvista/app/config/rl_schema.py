@@ -68,6 +68,11 @@ class RLConfig:
     )
     credit_forks: int = setting(1, help="Forks per call.", above=0)
     credit_weight: float = setting(1.0, help="Weight of the credit in the advantage of a call's tokens.", least=0)
+    decomposition: bool = setting(
+        False,
+        help="Whether every validation asks its questions three times, with tools, without, and with tools whose "
+        "results are blanked, to tell what was learned from what the tools add (MED, arXiv 2602.01334).",
+    )
     monitor: Literal["warn", "stop", "off"] = setting(
         "warn", help="What becomes of training that collapses, docs/objectives.md: a warning with advice, or its end."
     )
