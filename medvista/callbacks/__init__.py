@@ -1,4 +1,4 @@
-"""Lightning callbacks: reference KL, validation, what tools are good for, trajectories, checkpoints, checks of batches."""
+"""Lightning callbacks: reference KL, validation, what tools add, episodes on disk, checkpoints, checks of batches."""
 
 from medvista.callbacks.batch_checks import BatchChecks
 from medvista.callbacks.benchmark_validation import BenchmarkValidation

@@ -1,7 +1,7 @@
 """What a policy owes to its tools and what it can do without: MED's decomposition of accuracy (arXiv 2602.01334).
 
-The same questions are answered with tools and without. Of accuracies ``with`` and ``without`` at some point of training,
-MED calls the second intrinsic, and their difference the tools' effect:
+The same questions are answered with tools and without. Of the accuracies ``with`` and ``without`` at some point of
+training MED calls the second intrinsic, and their difference the tools' effect:
 
     with = without + tool_effect,    tool_effect = tool_gain - tool_harm
 

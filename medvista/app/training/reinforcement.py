@@ -10,6 +10,7 @@ from lightning.pytorch.callbacks import Timer
 from medvista.app.arms import WITHOUT_TOOLS, Conditions
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.players import Players
+from medvista.app.training.data_order import question_order
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.trainer import fit_stage
@@ -73,12 +74,14 @@ def _rollouts(players: Players, conditions: Conditions) -> RolloutDataModule:
         updates=rl.updates,
         max_new_tokens=config.max_new_tokens,
         temperature=rl.temperature,
+        oversample=rl.oversample,
         refill_rounds=rl.refill_rounds,
         filter_on=filter_of(config),
         filter_tolerance=rl.filter_tolerance,
         make_forks=(lambda policy: players.fork_collector(policy, conditions)) if forked else None,
         forks=ForkConfig(share=rl.credit_share, forks=rl.credit_forks, weight=rl.credit_weight, seed=config.seed),
         controls=_controls(players, conditions),
+        order=question_order(config, players.questions.train),
         seed=config.seed,
     )
 
