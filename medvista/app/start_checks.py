@@ -7,6 +7,7 @@ from pathlib import Path
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.players import Players
 from medvista.app.questions import Questions
+from medvista.app.training.data_order import check_mixing
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
@@ -22,13 +23,18 @@ def check_reinforcement(players: Players, processes: int) -> None:
         processes: that share an update.
 
     Raises:
-        UserError: a reward term or an option of one is wrong, the parts of the objective do not go together, or there
-            are fewer questions per update than processes.
+        UserError: a reward term or an option of one is wrong, the parts of the objective do not go together, what is
+            mixed is not what is trained on, or there are fewer questions per update than processes.
     """
-    prompts = players.config.rl.prompts
+    rl, prompts = players.config.rl, players.config.rl.prompts
     players.reward_function()
     objective_of(players.config)
-    filter_of(players.config)
+    check_mixing(players.config.data.mixing, list(players.questions.trained_on))
+    if filter_of(players.config) is None and rl.oversample > 1:
+        raise UserError(
+            f"rl.oversample={rl.oversample:g} would play groups only to leave them out, since nothing is filtered: set "
+            "rl.filter_on=total, or rl.oversample=1."
+        )
     if prompts < processes:
         raise UserError(f"rl.prompts={prompts} is too few for {processes} processes: give each at least one.")
 
