@@ -28,7 +28,7 @@ def run(config: ExperimentConfig) -> None:
 
         run_evaluation(config)
     elif config.sweep is not None:
-        from medvista.app.sweep import run_sweep
+        from medvista.app.sweep.flow import run_sweep
 
         with run_lock(config.output_dir):
             run_sweep(config)

@@ -2,32 +2,16 @@
 
 from __future__ import annotations
 
-import subprocess
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.sweep.hand_over import hand_over
+from medvista.app.sweep.job import Job, import_submitit
 from medvista.app.sweep.launch import Failures, Reached, failures
 from medvista.app.sweep.parts import Part
 from medvista.errors import UserError
-
-
-class Command:
-    """A command as a job; a job that is preempted, or has used up its time, goes on in a new one."""
-
-    def __init__(self, arguments: Sequence[str]) -> None:
-        self.arguments = list(arguments)
-
-    def __call__(self) -> int:
-        """The exit code; the output is that of the job."""
-        return subprocess.run(self.arguments, check=False).returncode
-
-    def checkpoint(self) -> Any:
-        """What submitit submits when the job is taken away: the same, since a run resumes."""
-        return import_submitit().helpers.DelayedSubmission(self)
 
 
 def run_on_slurm(
@@ -73,7 +57,7 @@ def _run_array(parts: Sequence[Part], config: ExperimentConfig, cluster: str) ->
         return
     executor = _executor(config, cluster)
     with executor.batch():
-        jobs = {executor.submit(Command(part.command)): part for part in parts}
+        jobs = {executor.submit(Job(part.command)): part for part in parts}
     for job in import_submitit().helpers.as_completed(list(jobs)):
         yield jobs[job], _problem(job)
 
@@ -109,18 +93,3 @@ def _executor(config: ExperimentConfig, cluster: str) -> Any:
         slurm_additional_parameters=dict(asked.more),
     )
     return executor
-
-
-def import_submitit() -> ModuleType:
-    """The package, which is optional.
-
-    Raises:
-        UserError: it is not installed.
-    """
-    try:
-        import submitit
-    except ImportError:
-        raise UserError(
-            "sweep.launcher=slurm needs submitit: pip install 'medvista[slurm]', or give sweep.launcher=local."
-        ) from None
-    return submitit
