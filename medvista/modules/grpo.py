@@ -87,11 +87,13 @@ class GRPOModule(PolicyModule):
         self._log_rollouts(batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the coefficients that have been adapted."""
+        """Also keeps the coefficients that have been adapted."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["coefficients"] = self.coefficients.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with them."""
+        super().on_load_checkpoint(checkpoint)
         self.coefficients.load_state_dict(checkpoint.get("coefficients", {}))
 
     def loss(self, part: ExperienceBatch, counts: LossCounts) -> tuple[Tensor, Stats]:

@@ -12,6 +12,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 
 from medvista.functional.objectives import LossCounts
+from medvista.modules.checkpoint_contents import check_summary, keep_out_frozen, save_summary
 from medvista.modules.gradient_checkpointing import training_modes
 from medvista.modules.micro_batches import micro_batches
 from medvista.modules.nonfinite import NonfiniteSteps
@@ -65,6 +66,7 @@ class PolicyModule(lightning.LightningModule):
         self.grad_norm = torch.tensor(0.0)  # of the last step, before clipping
         self.nonfinite = NonfiniteSteps()
         freeze(policy, optimiser)
+        keep_out_frozen(self)
 
     def loss(self, part: Any, counts: LossCounts) -> tuple[Tensor, Stats]:
         """The loss of some rows of a step, and what to log of them: sums over counts, so that parts add up.
@@ -121,6 +123,14 @@ class PolicyModule(lightning.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Episodes are scored by `BenchmarkValidation`."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `keep_out_frozen`."""
+        save_summary(checkpoint, self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The weights that the checkpoint leaves out have to be those that it was written beside."""
+        check_summary(checkpoint, self)
 
     def configure_optimizers(self) -> Any:
         """See `OptimiserConfig`."""
