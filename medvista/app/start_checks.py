@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from medvista.app.config.schema import ExperimentConfig
 from medvista.app.players import Players
 from medvista.app.questions import Questions
 from medvista.app.reward_judge import check_judge
@@ -9,6 +12,8 @@ from medvista.app.training.data_order import check_mixing
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
+from medvista.policies import VLMPolicy
+from medvista.rollout import demonstrated_turns
 
 
 def check_reinforcement(players: Players, processes: int) -> None:
@@ -42,8 +47,31 @@ def count_demonstrations(players: Players) -> dict[str, int]:
     Raises:
         UserError: a file is missing, or a line of it is malformed.
     """
-    paths = [sft.path for sft in (players.config.direct, players.config.sft) if sft.path is not None]
-    return {str(path): sum(1 for _ in read_trajectories(path)) for path in paths}
+    return {str(path): sum(1 for _ in read_trajectories(path)) for path in _own_demonstrations(players.config)}
+
+
+def check_demonstrations(config: ExperimentConfig, policy: VLMPolicy) -> None:
+    """Holds the person's own demonstrations to what a model may learn from them.
+
+    Raises:
+        UserError: one has a token that may never be sampled, or asks a test question.
+    """
+    for path in _own_demonstrations(config):
+        for trajectory in read_trajectories(path, pixels=False):
+            try:
+                demonstrated_turns(trajectory, policy)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
+            sample = trajectory.sample
+            if sample.split == "test":
+                raise UserError(
+                    f"{path}: the demonstration of {sample.benchmark}, question {sample.id}, is of a test split, and "
+                    "nothing may be learned on test: leave it out, or collect from another split."
+                )
+
+
+def _own_demonstrations(config: ExperimentConfig) -> list[Path]:
+    return [sft.path for sft in (config.direct, config.sft) if sft.path is not None]
 
 
 def warn_at_start(questions: Questions) -> None:

@@ -273,13 +273,36 @@ class TrainerConfig:
 
 
 @dataclass(kw_only=True)
-class ClaimConfig:
-    """A claim over seeds and teachers: each pair is a run of its own, in a folder of its own."""
+class SlurmConfig:
+    """What each run of a sweep asks SLURM for; processes and machines are those of trainer."""
+
+    partition: str | None = setting(None, help="Partition; null: the cluster's own choice.", also=("queue",))
+    minutes: int = setting(240, help="Time limit of a run; one that hits it goes on in a new job.", above=0)
+    cpus: int = setting(4, help="CPU cores per process.", above=0)
+    gpus: int = setting(0, help="GPUs per machine.", least=0)
+    memory_gb: float = setting(16.0, help="Memory per machine, in gibibytes.", above=0)
+    more: dict[str, str] = setting({}, help="Further options of sbatch by their long names, as {account: lab}.")
+
+
+@dataclass(kw_only=True)
+class SweepConfig:
+    """Variants of an experiment at several seeds: each pair is a run of its own, in a folder of its own."""
 
     experiment: str = setting("nano", help="Experiment that each run extends.")
-    seeds: list[int] = setting([], help="Seeds; each runs with each teacher.", least=0)
-    teachers: dict[str, list[str]] = setting({}, help="Overrides that make a teacher, by its name.")
+    seeds: list[int] = setting([], help="Seeds; each variant runs at each.", least=0)
+    common: list[str] = setting([], help="Overrides of every variant, which its own may override again.")
+    variants: dict[str, list[str]] = setting({}, help="Overrides that make a variant, by its name.")
+    baseline: str = setting("", help="The variant that the others are compared with; empty: the first.")
+    compare: Literal["variants", "arms"] = setting(
+        "variants",
+        help="What is tested in pairs: each variant against the baseline, arm by arm, or sft_rl against the other "
+        "arms, variant by variant.",
+    )
     workers: int = setting(2, help="Runs at a time.", above=0)
+    launcher: Literal["local", "slurm"] = setting(
+        "local", help="Where runs go: processes on this machine, or a SLURM array (needs the extra slurm)."
+    )
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
 
 
 @dataclass(kw_only=True)
@@ -336,4 +359,4 @@ class ExperimentConfig:
     rejection: RejectionConfig = field(default_factory=RejectionConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    claim: ClaimConfig | None = None
+    sweep: SweepConfig | None = None
