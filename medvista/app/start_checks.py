@@ -7,6 +7,7 @@ from pathlib import Path
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.players import Players
 from medvista.app.questions import Questions
+from medvista.app.reward_judge import check_judge
 from medvista.app.training.data_order import check_mixing
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.data.trajectories import read_trajectories
@@ -23,11 +24,12 @@ def check_reinforcement(players: Players, processes: int) -> None:
         processes: that share an update.
 
     Raises:
-        UserError: a reward term or an option of one is wrong, the parts of the objective do not go together, what is
-            mixed is not what is trained on, or there are fewer questions per update than processes.
+        UserError: a reward term or an option of one is wrong, a judge was not audited, the parts of the objective or of
+            sampling do not go together, or there are fewer questions per update than processes.
     """
     rl, prompts = players.config.rl, players.config.rl.prompts
     players.reward_function()
+    check_judge(players.config)
     objective_of(players.config)
     check_mixing(players.config.data.mixing, list(players.questions.trained_on))
     if filter_of(players.config) is None and rl.oversample > 1:

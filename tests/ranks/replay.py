@@ -16,6 +16,7 @@ from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import VLMPolicy
 from medvista.policies.sharding import whole
 from medvista.ranks import rank, world_size
+from medvista.rl_settings import KLConfig
 from medvista.rollout import ExperienceBatch
 from tests.ranks.recorded import BUDGETS, Case, Outcome, shown
 from tests.ranks.trainers import bare_trainer
@@ -81,7 +82,7 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
         config,
         OptimiserConfig(vision_learning_rate=case.vision_learning_rate),
         total_steps=steps,
-        objective=make_objective("grpo", config, longest=LONGEST),
+        objective=make_objective(case.objective, config, kl=KLConfig(placement=case.kl_placement), longest=LONGEST),
         micro_batch_tokens=tokens,
         gradient_checkpointing=case.gradient_checkpointing,
     )
