@@ -23,7 +23,7 @@ from medvista.parsing import format_action
 from medvista.policies import ChatRenderer, EndpointEngine, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rewards import RewardFunction
 from medvista.rollout import Fork, ForkedEngine, MakeForkCollector, RolloutCollector
-from medvista.tools import BlankedCall, RandomRegions, Tool, Toolbox
+from medvista.tools import BlankedCall, BlankResults, RandomRegions, Tool, Toolbox
 from medvista.types import FinalAnswer, Observation, Trajectory
 
 
@@ -115,6 +115,10 @@ class Players:
             return self.collector(policy, conditions, engine, toolbox=toolbox)
 
         return make
+
+    def blanked_collector(self, policy: VLMPolicy, conditions: Conditions) -> RolloutCollector:
+        """Plays an arm's episodes with every result of a tool blanked."""
+        return self.collector(policy, conditions, toolbox=BlankResults(self.toolbox(conditions.tools)))
 
     def answers_collector(self, answers: Mapping[str, str]) -> RolloutCollector:
         """Plays episodes whose answers are known beforehand, by the id of the question: guesses, scored like all."""

@@ -50,6 +50,7 @@ _NO_INFLUENCE = (
     "pretrain.rebuild",
     "resume",
     "rl.check_batches",
+    "rl.decomposition",
     "rl.engine_tolerance",
     "rl.monitor",
     "sft.path",

@@ -29,7 +29,7 @@ from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
 from medvista.app.run_lock import run_lock
-from medvista.app.start_checks import check_reinforcement, count_demonstrations, warn_at_start
+from medvista.app.start_checks import check_demonstrations, check_reinforcement, count_demonstrations, warn_at_start
 from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
 from medvista.app.training.optimiser_checks import check_optimisers
@@ -78,6 +78,7 @@ def _run_arms(players: Players, start: float) -> None:
     policy = stages.policy("base")
     hold_to_checks(policy, str(base.path), view_size=config.env.view_size)
     check_optimisers(config, policy)
+    check_demonstrations(config, policy)
     del policy
     led(lambda: prepare_folder(config))  # not before every input is known to be good: it moves an earlier run aside
     led(lambda: base.keep_logs(config.output_dir))

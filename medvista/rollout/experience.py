@@ -9,7 +9,8 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from medvista.policies import ChatRenderer, VLMPolicy, text_completion
+from medvista.policies import ChatRenderer, VLMPolicy
+from medvista.rollout.demonstrated_turns import demonstrated_turns
 from medvista.types import TokenStream, Trajectory, TrajectoryGroup
 
 Images = tuple[Mapping[str, Tensor], ...]
@@ -113,16 +114,16 @@ class ExperienceBatch(TokenBatch):
 
 
 def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:
-    """The token stream of a recorded episode, as a rollout that wrote the same texts would have made it."""
+    """The token stream of a recorded episode, as a rollout that wrote the same texts would have made it.
+
+    Raises:
+        UserError: see `demonstrated_turns`.
+    """
     stream = TokenStream().append_segment(renderer.prompt([trajectory.observation])[0])
-    for turn in trajectory.turns:
-        closed = turn.completion.finish_reason == "stop"  # else the token budget cut it: nobody wrote its end
-        policy = renderer.policy
-        text = turn.completion.text
-        written = text_completion(text, policy.tokenizer, closed=closed, end=policy.turn_ends.written)
+    for turn, written in zip(trajectory.turns, demonstrated_turns(trajectory, renderer.policy), strict=True):
         stream = stream.append_completion(written)
         if turn.observation is not None:
-            stream = stream.append_segment(renderer.delta([turn.observation], [closed])[0])
+            stream = stream.append_segment(renderer.delta([turn.observation], [written.finish_reason == "stop"])[0])
     return stream
 
 

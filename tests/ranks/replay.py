@@ -77,17 +77,24 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
     )
     steps = len(batches) * case.minibatches
     module = PlainDescent(
-        policy := VLMPolicy.from_pretrained(folder / "policy"),
+        policy := VLMPolicy.from_pretrained(folder / ("adapters" if case.adapters else "policy"), case.loading),
         config,
         OptimiserConfig(vision_learning_rate=case.vision_learning_rate),
         total_steps=steps,
         objective=make_objective("grpo", config, longest=LONGEST),
         micro_batch_tokens=tokens,
+        gradient_checkpointing=case.gradient_checkpointing,
     )
-    trainer = bare_trainer(strategy, world, folder, steps, max_epochs=1)
+    trainer = bare_trainer(strategy, world, folder, steps, max_epochs=1, precision=case.precision)
     trainer.fit(module, datamodule=Shares(shown(batches, case, policy.image_token_id)))
     assert trainer.global_step == steps
+    checkpoints = [part.gradient_checkpointing and part.training for part in _layers(module.policy)]
+    assert any(checkpoints) == case.gradient_checkpointing
     return Outcome(norms=module.norms, parts=module.parts, weights=whole(module.policy).state_dict())
+
+
+def _layers(policy: VLMPolicy) -> list[Any]:
+    return [part for part in policy.modules() if hasattr(part, "gradient_checkpointing")]
 
 
 def main(folder: Path, world: int, strategy: str) -> None:
@@ -96,7 +103,7 @@ def main(folder: Path, world: int, strategy: str) -> None:
     outcomes = {
         (case, tokens): replay(folder, world, strategy, recorded["batches"], case, tokens)
         for case in recorded["cases"]
-        for tokens in BUDGETS
+        for tokens in recorded.get("budgets", BUDGETS)
     }
     if rank() == 0:
         torch.save(outcomes, folder / f"{strategy}.pt")

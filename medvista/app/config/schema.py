@@ -33,6 +33,12 @@ class DataConfig:
     more_benchmarks: list[str] = setting(
         [], help="Further benchmarks whose training questions are mixed in, each as often as it has questions."
     )
+    mixing: dict[str, float] = setting(
+        {},
+        help="Weight of each benchmark in training, such as {vqa_rad: 2, slake: 1}: its share of RL's questions and of "
+        "SFT's demonstrations, each gone through before one comes again; {}: as often as it has questions.",
+        also=("mixture", "data_mixture", "sampling_weights", "probabilities"),
+    )
     exclude_test_images: bool = setting(
         False, help="Leaves out training and validation questions about images that a test set of the run has."
     )
