@@ -30,8 +30,8 @@ def episodes(folder: Path | str) -> pd.DataFrame:
     episode itself); ``sample`` and ``image``, ids of the question and of the image, patient or case by which intervals
     are clustered; ``family`` of the question; ``question``, the ``accepted`` answers joined by `` | ``, the ``answer``
     (missing without one), ``correct``; total ``reward``; ``stop_reason``; how many ``turns``, tool ``calls``, of these
-    ``failed`` ones, and sampled ``tokens``; ``looked``, whether a tool showed a region of an image with marked evidence,
-    and ``hit``, whether one of the regions was the evidence (missing without a look).
+    ``failed`` ones, and sampled ``tokens``; ``looked``, whether a tool showed a region where evidence is marked, and
+    ``hit``, whether one of the regions was the evidence (missing without a look).
     """
     return data_frame(
         (_set(row, e) | _episode(e) for row, e in _all_episodes(folder)), (*COLUMNS, *_SET, *_EPISODE, *_COUNTED)
