@@ -11,7 +11,7 @@ from torch import Tensor
 from medvista.rollout import ExperienceBatch
 from medvista.settings import Aggregation
 
-BUDGETS = (0, 500, 150)  # tokens: an update's rows at once; on two processes in two parts; row by row
+BUDGETS = (0, 500, 150)  # tokens: an update's rows at once; on two processes in two parts; group by group
 
 
 class Case(NamedTuple):

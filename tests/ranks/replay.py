@@ -67,7 +67,7 @@ def _share(batch: ExperienceBatch) -> ExperienceBatch:
 
 
 def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatch], case: Case, tokens: int) -> Outcome:
-    """Learns from the batches, in parts of at most so many tokens."""
+    """Learns from the batches, in parts of at most so many tokens; with all rows at once, prompts are not shared."""
     config = replace(
         GRPOConfig(),
         max_grad_norm=1e9,
@@ -83,6 +83,7 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
         total_steps=steps,
         objective=make_objective("grpo", config, longest=LONGEST),
         micro_batch_tokens=tokens,
+        share_prompts=tokens > 0,
     )
     trainer = bare_trainer(strategy, world, folder, steps, max_epochs=1)
     trainer.fit(module, datamodule=Shares(shown(batches, case, policy.image_token_id)))
