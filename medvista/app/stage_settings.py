@@ -65,6 +65,7 @@ _NO_INFLUENCE = (
     "trainer.gradient_checkpointing",
     "trainer.micro_batch_tokens",
     "trainer.num_nodes",
+    "trainer.share_prompts",
     "trainer.strategy",
     "trainer.threads",
     "trainer.timeout_minutes",

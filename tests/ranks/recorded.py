@@ -14,7 +14,7 @@ from medvista.rollout import ExperienceBatch
 from medvista.settings import Aggregation, LoRAConfig, WeightsDtype
 
 RANK = 4  # of adapters
-BUDGETS = (0, 500, 150)  # tokens: an update's rows at once; on two processes in two parts; row by row
+BUDGETS = (0, 500, 150)  # tokens: an update's rows at once; on two processes in two parts; group by group
 
 
 class Case(NamedTuple):

@@ -68,7 +68,7 @@ def _share(batch: ExperienceBatch) -> ExperienceBatch:
 
 
 def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatch], case: Case, tokens: int) -> Outcome:
-    """Learns from the batches, in parts of at most so many tokens."""
+    """Learns from the batches, in parts of at most so many tokens; with all rows at once, prompts are not shared."""
     config = replace(
         GRPOConfig(),
         max_grad_norm=1e9,
@@ -85,6 +85,7 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
         objective=make_objective(case.objective, config, kl=KLConfig(placement=case.kl_placement), longest=LONGEST),
         micro_batch_tokens=tokens,
         gradient_checkpointing=case.gradient_checkpointing,
+        share_prompts=tokens > 0,
     )
     trainer = bare_trainer(strategy, world, folder, steps, max_epochs=1, precision=case.precision)
     trainer.fit(module, datamodule=Shares(shown(batches, case, policy.image_token_id)))

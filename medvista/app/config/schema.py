@@ -249,6 +249,12 @@ class TrainerConfig:
         "(arXiv 1604.06174): less memory, about a third more time.",
         also=("activation_checkpointing",),
     )
+    share_prompts: bool = setting(
+        True,
+        help="Computes a prompt that several rows of a step begin with, siblings most of all, once for all of them, "
+        "where the model allows it, which is tried at the start. false: each row by itself.",
+        also=("use_shared_prefix", "prefix_sharing", "prefix_grouper"),
+    )
     gpu: str = setting(
         "", help="Kind of GPU that --dry-run reckons with: a10, rtx4090, l40s, a100, h100 or h200; empty: the one here."
     )
