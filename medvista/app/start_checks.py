@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from medvista.app.config.schema import ExperimentConfig
 from medvista.app.players import Players
 from medvista.app.questions import Questions
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
+from medvista.policies import check_vllm
 
 
 def check_reinforcement(players: Players, processes: int) -> None:
@@ -26,6 +28,22 @@ def check_reinforcement(players: Players, processes: int) -> None:
     filter_of(players.config)
     if prompts < processes:
         raise UserError(f"rl.prompts={prompts} is too few for {processes} processes: give each at least one.")
+
+
+def check_engine(config: ExperimentConfig) -> None:
+    """Refuses an engine that cannot be had here, or not for this policy.
+
+    Raises:
+        UserError: vLLM is not installed, or the policy is one that it cannot be handed.
+    """
+    if config.policy.engine != "vllm" or config.policy.endpoint is not None:
+        return
+    if config.policy.quantise != "none":
+        raise UserError(
+            f"policy.engine=vllm is handed whole weights, and policy.quantise={config.policy.quantise} keeps none: "
+            "leave one of them out."
+        )
+    check_vllm()
 
 
 def count_demonstrations(players: Players) -> dict[str, int]:
