@@ -21,7 +21,16 @@ from medvista.endpoint import ChatEndpoint
 from medvista.envs import BlankImages, MedicalVQAEnv
 from medvista.integrations.mcp_client import mcp_tools
 from medvista.parsing import format_action
-from medvista.policies import ChatRenderer, EndpointEngine, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
+from medvista.policies import (
+    ChatRenderer,
+    EndpointEngine,
+    Engine,
+    ScriptedPolicy,
+    TransformersEngine,
+    VLLMEngine,
+    VLLMModel,
+    VLMPolicy,
+)
 from medvista.rewards import RewardFunction
 from medvista.rollout import Fork, ForkedEngine, MakeForkCollector, RolloutCollector
 from medvista.tools import BlankedCall, BlankResults, RandomRegions, Tool, Toolbox
@@ -50,6 +59,7 @@ class Players:
         self.config = config
         self.questions = questions
         self.progress = progress or Progress(shown=False)
+        self._vllm: VLLMModel | None = None
 
     @cached_property
     def tools(self) -> list[Tool]:
@@ -73,11 +83,14 @@ class Players:
         return {name: asdict(metrics) for name, metrics in self.tools_in_use.metrics().items()}
 
     def close(self) -> None:
-        """End the workers of tools, where there are any, and say what a judge has cost."""
+        """End the workers of tools and vLLM, where there are any, and say what a judge has cost."""
         if "judge" in vars(self):
             self.judge.close()
         if "tools_in_use" in vars(self):
             self.tools_in_use.close()
+        if self._vllm is not None:
+            self._vllm.close()
+            self._vllm = None
 
     # ------------------------------------------------------------------------------------------------------ collectors
 
@@ -167,11 +180,21 @@ class Players:
 
     def engine(self, policy: VLMPolicy | None, toolbox: Toolbox) -> Engine:
         """Generates turns with a policy in this process, or with the one behind the configured endpoint."""
+        if policy is not None and self.config.policy.engine == "vllm":
+            return VLLMEngine(policy, self._vllm_for(policy))
         if policy is not None:
             return TransformersEngine(policy, cache_tokens=self.config.policy.cache_tokens)
         endpoint = self.endpoint
         assert endpoint is not None, "a policy is a model in this process or behind an endpoint"
         return EndpointEngine(endpoint.config, toolbox.describe("schemas"), endpoint=endpoint)
+
+    def _vllm_for(self, policy: VLMPolicy) -> VLLMModel:
+        """The one vLLM of this process, started for the first policy and again for one of another architecture."""
+        if self._vllm is not None and not self._vllm.fits(policy):
+            self._vllm.close()
+            self._vllm = None
+        self._vllm = self._vllm or VLLMModel(policy, self.config.policy.vllm)
+        return self._vllm
 
     @cached_property
     def endpoint(self) -> ChatEndpoint | None:

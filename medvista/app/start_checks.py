@@ -12,7 +12,7 @@ from medvista.app.training.data_order import check_mixing
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
-from medvista.policies import VLMPolicy
+from medvista.policies import VLMPolicy, check_vllm
 from medvista.rollout import demonstrated_turns
 
 
@@ -39,6 +39,22 @@ def check_reinforcement(players: Players, processes: int) -> None:
         )
     if prompts < processes:
         raise UserError(f"rl.prompts={prompts} is too few for {processes} processes: give each at least one.")
+
+
+def check_engine(config: ExperimentConfig) -> None:
+    """Refuses an engine that cannot be had here, or not for this policy.
+
+    Raises:
+        UserError: vLLM is not installed, or the policy is one that it cannot be handed.
+    """
+    if config.policy.engine != "vllm" or config.policy.endpoint is not None:
+        return
+    if config.policy.quantise != "none":
+        raise UserError(
+            f"policy.engine=vllm is handed whole weights, and policy.quantise={config.policy.quantise} keeps none: "
+            "leave one of them out."
+        )
+    check_vllm()
 
 
 def count_demonstrations(players: Players) -> dict[str, int]:

@@ -29,7 +29,13 @@ from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
 from medvista.app.run_lock import run_lock
-from medvista.app.start_checks import check_demonstrations, check_reinforcement, count_demonstrations, warn_at_start
+from medvista.app.start_checks import (
+    check_demonstrations,
+    check_engine,
+    check_reinforcement,
+    count_demonstrations,
+    warn_at_start,
+)
 from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
 from medvista.app.training.optimiser_checks import check_optimisers
@@ -143,6 +149,7 @@ def check_inputs(players: Players) -> None:
         UserError: the data root, a question family, a name of a tool, reward term, or a demonstration is wrong, or the
             parts of the objective do not go together; there are fewer questions per update than processes.
     """
+    check_engine(players.config)
     players.toolbox("tools")
     check_reinforcement(players, world_size())
     if not players.questions.train:

@@ -138,6 +138,8 @@ def test_every_key_shapes_a_stage_or_the_episodes_or_is_named_as_one_that_does_n
         *("env.workers", "env.tools_executor", "env.tools_concurrency", "env.tools_memory_mb", "env.tools_cache_mb"),
         *("env.burned_in_text", "policy.path", "policy.language_model", "policy.untrained", "policy.endpoint"),
         *("policy.cache_tokens", "trainer.max_nonfinite_steps"),
+        *("policy.vllm.enforce_eager", "policy.vllm.gpu_memory_utilization"),
+        *("policy.vllm.max_model_len", "policy.vllm.tensor_parallel_size"),
         *("rl.check_batches", "rl.decomposition", "rl.engine_tolerance", "rl.monitor"),
         *(
             "trainer.accelerator",

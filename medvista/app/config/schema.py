@@ -10,6 +10,7 @@ from medvista.app.config.rl_schema import RLConfig
 from medvista.schema_field import setting
 from medvista.settings import (
     EndpointConfig,
+    EngineName,
     ExpertConfig,
     GroundConfig,
     LoRAConfig,
@@ -21,6 +22,7 @@ from medvista.settings import (
     RetrieveConfig,
     SegmentConfig,
     ToolLimits,
+    VLLMConfig,
     WeightsDtype,
 )
 
@@ -139,6 +141,12 @@ class PolicyConfig:
     )
     lora: LoRAConfig | None = None
     endpoint: EndpointConfig | None = None
+    engine: EngineName = setting(
+        "transformers",
+        help="What generates episodes in this process: the trained model itself, or a copy in vLLM, docs/engines.md.",
+        also=("rl.engine", "rollout_backend", "use_vllm"),
+    )
+    vllm: VLLMConfig = field(default_factory=VLLMConfig)
     cache_tokens: int | None = setting(
         None,
         help="Tokens that the key-value cache of rollouts may hold, about; episodes beyond them wait. null: no limit.",
