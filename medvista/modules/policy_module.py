@@ -39,6 +39,7 @@ class PolicyModule(lightning.LightningModule):
         max_grad_norm: that gradients are clipped to.
         micro_batch_tokens: see `micro_batches`.
         gradient_checkpointing: compute a layer's activations again in backward instead of keeping them.
+        share_prompts: see `VLMPolicy.forward`.
     """
 
     adapter_dropout: ClassVar[bool] = False  # whether adapters may drop out, see `training_modes`
@@ -54,6 +55,7 @@ class PolicyModule(lightning.LightningModule):
         max_grad_norm: float = 1.0,
         micro_batch_tokens: int = 0,
         gradient_checkpointing: bool = False,
+        share_prompts: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -63,6 +65,7 @@ class PolicyModule(lightning.LightningModule):
         self.max_grad_norm = max_grad_norm
         self.micro_batch_tokens = micro_batch_tokens
         self.gradient_checkpointing = gradient_checkpointing
+        self.share_prompts = share_prompts
         self.grad_norm = torch.tensor(0.0)  # of the last step, before clipping
         self.nonfinite = NonfiniteSteps()
         freeze(policy, optimiser)
@@ -87,6 +90,9 @@ class PolicyModule(lightning.LightningModule):
         dropout = self.adapter_dropout
         training_modes(self.policy, checkpointing=self.gradient_checkpointing, adapter_dropout=dropout)
         self.policy.always_looks = bool(self._sharded())
+        if self.share_prompts:
+            with self.trainer.precision_plugin.forward_context():
+                self.policy.find_out_whether_prompts_can_be_shared()
 
     def optimise(self, rows: TokenBatch) -> Stats:
         """One optimiser step on this process's rows of it; a collective step.
@@ -99,7 +105,9 @@ class PolicyModule(lightning.LightningModule):
         counts = world_counts(rows.loss_mask)
         sharded = self._sharded()
         # Each pass through a sharded model gathers its weights, so all processes take as many: one per part.
-        parts = micro_batches(rows, self.micro_batch_tokens, most_rows=ROWS_AT_ONCE if sharded else None)
+        most_rows = ROWS_AT_ONCE if sharded else None
+        prompts = rows.shared_prompts(self.policy) if self.share_prompts else None
+        parts = micro_batches(rows, self.micro_batch_tokens, most_rows=most_rows, prompts=prompts)
         found = []
         optimizer.zero_grad()
         for number, part in enumerate(parts, start=1):

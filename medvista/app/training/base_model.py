@@ -139,7 +139,7 @@ class BaseModel:
         return list(corpus(self.players))
 
     def _train(self, folder: Path) -> None:
-        """Trains and saves in one move, since the runs of a claim share the cache and may train at the same time."""
+        """Trains and saves in one move, since the runs of a sweep share the cache and may train at the same time."""
         config = self.config.pretrain
         policy = self._untrained()
         folder.parent.mkdir(parents=True, exist_ok=True)
