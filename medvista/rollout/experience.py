@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor
 
 from medvista.policies import ChatRenderer, VLMPolicy
@@ -99,8 +100,8 @@ class ExperienceBatch(TokenBatch):
         return cls.from_streams(
             streams,
             old_log_probs=_pad([s.log_probs for s in streams], 0.0, torch.float32),
-            rewards=rewards_PG.flatten(),
-            groups=torch.arange(len(groups)).repeat_interleave(rewards_PG.shape[1]),
+            rewards=rearrange(rewards_PG, "p g -> (p g)"),
+            groups=repeat(torch.arange(len(groups)), "p -> (p g)", g=rewards_PG.shape[1]),
             trajectories=trajectories,
             stats=stats,
         )
@@ -115,7 +116,7 @@ class ExperienceBatch(TokenBatch):
         numbers, sizes = self.groups.unique_consecutive(return_counts=True)
         if len(numbers.unique()) < len(numbers) or len(sizes.unique()) > 1:
             raise ValueError(f"rows of groups {self.groups.tolist()} are no whole groups side by side")
-        return self.rewards.unflatten(0, (len(numbers), -1))
+        return rearrange(self.rewards, "(p g) -> p g", p=len(numbers))
 
 
 def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:
