@@ -10,6 +10,7 @@ from medvista.policies.engines import (
     SamplingParams,
     ScriptedPolicy,
     TransformersEngine,
+    conversation,
     text_completion,
 )
 from medvista.policies.loading import Loading
@@ -30,6 +31,7 @@ __all__ = [
     "VLMPolicy",
     "assemble",
     "build_nano",
+    "conversation",
     "merge_adapters",
     "read_base",
     "text_completion",

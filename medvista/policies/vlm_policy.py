@@ -21,6 +21,7 @@ from medvista.policies.adapters import has_adapters, read_base, save_adapters, u
 from medvista.policies.families import Family, Image, TurnEnds, family_class, find_chat_template, turn_ends
 from medvista.policies.loading import Loading, load_model
 from medvista.policies.logits_head import apply_head, head_form
+from medvista.policies.packing import pack
 from medvista.policies.precision import apply_to_all_but_tables
 
 ROWS_AT_ONCE = 48  # of similar length, in one pass through the model
@@ -180,6 +181,7 @@ class VLMPolicy(nn.Module):
         entropy: WithEntropy = "no",
         values: bool = False,
         rows_at_once: int = ROWS_AT_ONCE,
+        packed: bool = False,
     ) -> tuple[Tensor, ...]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
@@ -194,19 +196,21 @@ class VLMPolicy(nn.Module):
             entropy: whether to compute the entropies, in nats, and with a gradient or not.
             values: whether to compute those of the value head, too.
             rows_at_once: size of a bucket.
+            packed: whether all rows go through the model as one, see `medvista.policies.packing`.
 
         Returns:
             ``[N, T]`` log-probabilities, entropies (zeros unless asked for) and, if asked for, values; 0 without loss.
         """
         scores = [torch.zeros_like(token_ids, dtype=torch.float32)] * (3 if values else 2)
-        for rows in attention_mask.sum(dim=1).argsort(stable=True).split(rows_at_once):
+        at_once = len(token_ids) if packed else rows_at_once
+        for rows in attention_mask.sum(dim=1).argsort(stable=True).split(at_once):
             longest = int(attention_mask[rows].sum(dim=1).max())
             ids, mask = token_ids[rows, :longest], attention_mask[rows, :longest]
             tensors = self.family.collate([image for row in rows.tolist() for image in images[row]], token_ids.device)
             row, column = loss_mask[rows, :longest].nonzero(as_tuple=True)
             if self.always_looks and not tensors:
                 ids, mask, tensors = self._beside_a_blank_picture(ids, mask)
-            head, states = self._states_before(ids, mask, tensors, row, column)
+            head, states = self._states_before(ids, mask, tensors, row, column, packed=packed)
             found: tuple[Tensor, ...] = chosen_log_probs(
                 head, states, ids[row, column], self.allowed_ids, temperature=temperature, entropy=entropy
             )
@@ -233,18 +237,22 @@ class VLMPolicy(nn.Module):
         return ids, mask, self.family.collate([blank], ids.device)
 
     def _states_before(
-        self, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], row: Tensor, column: Tensor
+        self, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], row: Tensor, column: Tensor, *, packed: bool
     ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """A head, and the ``[K, D]`` states whose logits the tokens at ``(row, column)`` were drawn from."""
         if self._head_form is _UNKNOWN:
             self._head_form = head_form(self.base_model, self._on_some_text)
         form = self._head_form
+        positions, visible, column = self.position_ids(ids, mask, images), mask, column - 1
+        if packed:
+            one = pack(self.family, ids, mask, positions)
+            row, column = torch.zeros_like(row), one.column[row, column]
+            ids, positions, visible = one.token_ids, one.position_ids, one.visible
         if form is None:  # the states are the logits themselves
-            return torch.nn.Identity(), self.logits(ids, mask, images)[row, column - 1]
-        positions = self.position_ids(ids, mask, images)
+            return torch.nn.Identity(), self.logits(ids, visible, images, position_ids=positions)[row, column]
         kwargs = {**self.family.beside(ids), **images, "position_ids": positions, "use_cache": False}
-        hidden = self.body(input_ids=ids, attention_mask=mask, **kwargs)
-        return partial(apply_head, self.base_model, form), hidden[0][row, column - 1]
+        hidden = self.body(input_ids=ids, attention_mask=visible, **kwargs)
+        return partial(apply_head, self.base_model, form), hidden[0][row, column]
 
     def _on_some_text(self, model: Any) -> Any:
         """What a model, or the body of it, gives for a few tokens of text."""
