@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+import numpy as np
+
 from medvista.data.expert import ScriptedExpert
 from medvista.envs import MedicalVQAEnv
 from medvista.types import VQASample
@@ -26,7 +28,8 @@ class OracleTeacher:
         samples: the questions it knows.
         view_size: of the environment that asks.
         faults: how many requests, evenly spread over the first, fail in some way before they are answered.
-        replies: from the number of a request to what is said instead of the right turn, or None.
+        replies: from the question and the turn to what is said instead of the right turn, or None.
+        reads: whether its answer is wrong where its last look has shown nothing.
     """
 
     def __init__(
@@ -35,13 +38,15 @@ class OracleTeacher:
         view_size: int,
         faults: int = 0,
         replies: Callable[[VQASample, int], str | None] = lambda sample, turn: None,
+        *,
+        reads: bool = False,
     ) -> None:
         env = MedicalVQAEnv(samples, view_size=view_size)
         self._known: dict[tuple[str, bytes], VQASample] = {}
         for sample in samples:
             observation, _ = env.reset(options={"sample": sample}, seed=0)
             self._known[observation.text, observation.images[0].pixels.tobytes()] = sample
-        self._faults, self._replies = faults, replies
+        self._faults, self._replies, self._reads = faults, replies, reads
 
     def __call__(self, asked: Asked, number: int) -> Answer:
         """What the server sends back."""
@@ -49,6 +54,8 @@ class OracleTeacher:
             return FAULTS[number // 2 % len(FAULTS)]
         sample = self.sample(asked)
         turn = sum(message["role"] == "assistant" for message in asked.body["messages"])
+        if self._reads and turn and all(np.ptp(image) == 0 for image in asked.images()):
+            return saying("<answer>nothing to see</answer>")
         said = self._replies(sample, turn)
         return saying(ScriptedExpert().plan(sample, 0)[turn] if said is None else said)
 

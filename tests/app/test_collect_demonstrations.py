@@ -15,6 +15,8 @@ from medvista.app.commands.run import main
 from medvista.app.config.command_line import load_config
 from medvista.app.questions import Questions
 from medvista.data.trajectories import read_trajectories
+from medvista.functional.text import exact_match
+from medvista.policies import VLMPolicy
 from medvista.types import VQASample
 from tests.app.oracle_teacher import OracleTeacher
 from tests.chat_server import Answer, Asked, ChatServer, chat_server, failing
@@ -203,3 +205,35 @@ def test_what_cannot_be_collected_is_told_in_a_sentence(
 ) -> None:
     assert main([*QUESTIONS, f"output_dir={tmp_path / 'kept'}", *overrides]) == 2
     assert sentence in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("reads", "verdict"), [(True, "kept"), (False, "useless look")])
+def test_forks_tell_a_teacher_that_reads_its_looks_from_one_that_knows_anyway(
+    reads: bool, verdict: str, samples: list[VQASample], tmp_path: Path
+) -> None:
+    folder = tmp_path / "kept"
+    with serving(OracleTeacher(samples, 32, reads=reads), folder, "collect.look=fork") as (command, _):
+        assert main(command) == 0
+    needing = sum(sample.metadata["needs"] != "none" for sample in samples)
+    assert verdicts(folder) == {verdict: needing, "no look": len(samples) - needing}
+
+
+@pytest.mark.slow
+def test_rejection_sampling_keeps_what_the_policy_got_right(schooled: VLMPolicy, tmp_path: Path) -> None:
+    schooled.save_pretrained(tmp_path / "policy")
+    folder = tmp_path / "kept"
+    command = [
+        *QUESTIONS,
+        "collect={teacher: policy, samples: 3, look: none}",
+        "env.tools=[zoom]",  # as it was schooled
+        f"policy.path={tmp_path / 'policy'}",
+        "trainer.accelerator=cpu",
+        "max_new_tokens=40",
+        f"cache_dir={tmp_path / 'cache'}",
+        f"output_dir={folder}",
+    ]
+    assert main(command) == 0
+    kept = list(read_trajectories(folder / "demonstrations.jsonl"))
+    assert all(episode.answer and exact_match(episode.answer, episode.sample.answers) for episode in kept)
+    assert 0 < len(kept) == verdicts(folder)["kept"] < len(attempts(folder))
+    assert all(int(str(attempt["tokens"])) > 0 for attempt in attempts(folder))
