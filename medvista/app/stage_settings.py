@@ -49,6 +49,10 @@ _NO_INFLUENCE = (
     "policy.language_model",  # the model's identity is compared instead
     "policy.path",  # the model's identity is compared instead
     "policy.untrained",
+    "policy.vllm.enforce_eager",
+    "policy.vllm.gpu_memory_utilization",
+    "policy.vllm.max_model_len",  # ends a run, or has done nothing
+    "policy.vllm.tensor_parallel_size",
     "pretrain.rebuild",
     "resume",
     "rl.check_batches",
@@ -68,6 +72,7 @@ _NO_INFLUENCE = (
     "trainer.gradient_checkpointing",
     "trainer.micro_batch_tokens",
     "trainer.num_nodes",
+    "trainer.share_prompts",
     "trainer.strategy",
     "trainer.threads",
     "trainer.timeout_minutes",

@@ -7,11 +7,12 @@ from pathlib import Path
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.players import Players
 from medvista.app.questions import Questions
+from medvista.app.reward_judge import check_judge
 from medvista.app.training.data_order import check_mixing
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
-from medvista.policies import VLMPolicy
+from medvista.policies import VLMPolicy, check_vllm
 from medvista.rollout import demonstrated_turns
 
 
@@ -23,11 +24,12 @@ def check_reinforcement(players: Players, processes: int) -> None:
         processes: that share an update.
 
     Raises:
-        UserError: a reward term or an option of one is wrong, the parts of the objective do not go together, what is
-            mixed is not what is trained on, or there are fewer questions per update than processes.
+        UserError: a reward term or an option of one is wrong, a judge was not audited, the parts of the objective or of
+            sampling do not go together, or there are fewer questions per update than processes.
     """
     rl, prompts = players.config.rl, players.config.rl.prompts
     players.reward_function()
+    check_judge(players.config)
     objective_of(players.config)
     check_mixing(players.config.data.mixing, list(players.questions.trained_on))
     if filter_of(players.config) is None and rl.oversample > 1:
@@ -37,6 +39,22 @@ def check_reinforcement(players: Players, processes: int) -> None:
         )
     if prompts < processes:
         raise UserError(f"rl.prompts={prompts} is too few for {processes} processes: give each at least one.")
+
+
+def check_engine(config: ExperimentConfig) -> None:
+    """Refuses an engine that cannot be had here, or not for this policy.
+
+    Raises:
+        UserError: vLLM is not installed, or the policy is one that it cannot be handed.
+    """
+    if config.policy.engine != "vllm" or config.policy.endpoint is not None:
+        return
+    if config.policy.quantise != "none":
+        raise UserError(
+            f"policy.engine=vllm is handed whole weights, and policy.quantise={config.policy.quantise} keeps none: "
+            "leave one of them out."
+        )
+    check_vllm()
 
 
 def count_demonstrations(players: Players) -> dict[str, int]:

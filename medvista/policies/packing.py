@@ -26,7 +26,7 @@ class Packed(NamedTuple):
     column: Tensor  # [N, T] where each token of the padded rows stands; meaningless for padding
 
 
-def pack(family: Family, token_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Packed:
+def pack_rows(family: Family, token_ids: Tensor, attention_mask: Tensor, position_ids: Tensor) -> Packed:
     """The rows of a right-padded batch, one behind the other.
 
     Args:
@@ -45,7 +45,7 @@ def pack(family: Family, token_ids: Tensor, attention_mask: Tensor, position_ids
     return Packed(ids, position_ids[..., real][..., None, :], visible, column)
 
 
-def packable(family: Family, model: Any) -> str:
+def why_not_packable(family: Family, model: Any) -> str:
     """Why streams of a model cannot stand in one row; empty where they can.
 
     Args:

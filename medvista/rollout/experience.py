@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from medvista.policies import ChatRenderer, VLMPolicy
+from medvista.policies.shared_prompts import Prompt
 from medvista.rollout.demonstrated_turns import demonstrated_turns
 from medvista.types import TokenSegment, TokenStream, Trajectory, TrajectoryGroup
 
@@ -42,6 +43,10 @@ class TokenBatch:
     def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, ...]:
         """See `VLMPolicy.forward`: ``[N, T]`` log-probabilities and entropies, and values if asked for."""
         return policy(self.token_ids, self.attention_mask, self.loss_mask, self.images, **options)
+
+    def shared_prompts(self, policy: VLMPolicy) -> list[Prompt] | None:
+        """See `VLMPolicy.shared_prompts`."""
+        return policy.shared_prompts(self.token_ids, self.attention_mask, self.loss_mask, self.images)
 
     def to(self, device: torch.device | str) -> Self:
         """The batch with its tensors on a device."""

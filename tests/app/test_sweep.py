@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from medvista.app.config.command_line import load_config
-from medvista.app.config.composition import compose, to_yaml
+from medvista.app.config.composition import compose, list_experiments, to_yaml
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.evaluating.outcomes import Outcomes, read_outcomes, write_outcomes
 from medvista.app.sweep.hand_over import hand_over
@@ -27,6 +27,10 @@ def sweep(folder: Path, variants: dict[str, list[str]], *overrides: str, arms: s
     given = json.dumps({"experiment": "smoke", "seeds": [0, 1], "variants": variants})
     fixed = [f"output_dir={folder}", "experiment=smoke", f"arms=[{arms}]", "evaluation.modes=[greedy]"]
     return read_sweep(load_config([f"sweep={given}", *fixed, *overrides]))
+
+
+def is_sweep(experiment: str) -> bool:
+    return compose(ExperimentConfig, [f"experiment={experiment}"]).sweep is not None
 
 
 TEACHERS = {"clean": [], "faulty": ["sft.expert.jitter_share=0.7"]}
@@ -143,6 +147,8 @@ def test_what_the_command_overrides_holds_for_every_run() -> None:
         ({"a b": []}, (), "cannot name a folder"),
         ({"shared": []}, (), "cannot name a folder"),
         ({"a": [], "b": ["rl.update=3"]}, (), "variant b: Unknown key `rl.update`"),
+        ({"a": [], "b": ["rl.kl.placement=loss", "rl.kl.estimator=k1"]}, (), "variant b: rl.kl.estimator=k1"),
+        ({"a": [], "b": ["rl.reward={acuracy: 1}"]}, (), "variant b: .*acuracy"),
         ({"a": [], "b": ["data.seed=3"]}, (), r"other questions than a \(data.seed was 0 and is 3\)"),
         ({"a": []}, ("sweep.baseline=b",), "sweep.baseline has no 'b'"),
         ({"a": []}, ("sweep.seeds=[1,1]",), "names a seed twice"),
@@ -155,6 +161,20 @@ def test_a_sweep_that_cannot_be_run_is_refused_before_it_runs(
 ) -> None:
     with pytest.raises(UserError, match=said):
         sweep(tmp_path, variants, *overrides)
+
+
+@pytest.mark.parametrize("experiment", [name for name in list_experiments() if is_sweep(name)])
+def test_every_variant_of_a_shipped_sweep_can_be_run(experiment: str) -> None:
+    found = read_sweep(load_config([f"experiment={experiment}"]))
+    assert found.baseline in found.variants
+    assert all(part.arms for part in found.parts)
+
+
+def test_the_ablations_share_one_cold_start_per_seed_on_images_of_their_own() -> None:
+    found = read_sweep(load_config(["experiment=nano_ablations"]))
+    assert {config.data.seed for config in found.variants.values()} == {7}
+    assert [part.arms for part in found.parts if part.name == "shared"] == [("sft",)] * 3
+    assert all(part.arms == ("sft_rl",) and "sft" in part.handed for part in found.parts if part.name != "shared")
 
 
 def test_a_finished_run_counts_only_under_the_settings_it_was_made_with(tmp_path: Path) -> None:

@@ -11,14 +11,14 @@ import torch
 from medvista.app.training.packing_check import packs_exactly
 from medvista.notices import NOTICES
 from medvista.policies import VLMPolicy
-from medvista.policies.packing import pack, packable
+from medvista.policies.packing import pack_rows, why_not_packable
 from medvista.types import Trajectory
 
 
 def test_rows_stand_one_behind_the_other_and_see_only_themselves(nano: VLMPolicy) -> None:
     ids = torch.tensor([[5, 6, 0], [7, 0, 0], [8, 9, 10]])
     mask = (ids > 0).long()
-    packed = pack(nano.family, ids, mask, torch.arange(3).expand(3, 3))
+    packed = pack_rows(nano.family, ids, mask, torch.arange(3).expand(3, 3))
     assert packed.token_ids.tolist() == [[5, 6, 7, 8, 9, 10]]
     assert packed.position_ids.tolist() == [[0, 1, 0, 0, 1, 2]]
     assert isinstance(packed.visible, torch.Tensor)
@@ -47,4 +47,4 @@ def test_a_model_that_computes_otherwise_in_one_row_is_found_out(
 
 def test_attention_that_takes_no_mask_is_named(nano: VLMPolicy) -> None:
     flash = SimpleNamespace(config=SimpleNamespace(_attn_implementation="flash_attention_2"))
-    assert "'flash_attention_2' takes no mask of this form" in packable(nano.family, flash)
+    assert "'flash_attention_2' takes no mask of this form" in why_not_packable(nano.family, flash)

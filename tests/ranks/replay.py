@@ -16,6 +16,7 @@ from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import VLMPolicy
 from medvista.policies.sharding import whole
 from medvista.ranks import rank, world_size
+from medvista.rl_settings import KLConfig
 from medvista.rollout import ExperienceBatch
 from tests.ranks.recorded import BUDGETS, Case, Outcome, shown
 from tests.ranks.trainers import bare_trainer
@@ -67,7 +68,7 @@ def _share(batch: ExperienceBatch) -> ExperienceBatch:
 
 
 def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatch], case: Case, tokens: int) -> Outcome:
-    """Learns from the batches, in parts of at most so many tokens."""
+    """Learns from the batches, in parts of at most so many tokens; with all rows at once, prompts are not shared."""
     config = replace(
         GRPOConfig(),
         max_grad_norm=1e9,
@@ -81,9 +82,10 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
         config,
         OptimiserConfig(vision_learning_rate=case.vision_learning_rate),
         total_steps=steps,
-        objective=make_objective("grpo", config, longest=LONGEST),
+        objective=make_objective(case.objective, config, kl=KLConfig(placement=case.kl_placement), longest=LONGEST),
         micro_batch_tokens=tokens,
         gradient_checkpointing=case.gradient_checkpointing,
+        share_prompts=tokens > 0,
     )
     trainer = bare_trainer(strategy, world, folder, steps, max_epochs=1, precision=case.precision)
     trainer.fit(module, datamodule=Shares(shown(batches, case, policy.image_token_id)))

@@ -33,7 +33,7 @@ examples:
 flags:
   --help KEY       what a key does, its type, default and range; --help rl: a whole section
   --list           the shipped experiments, one line each
-  --sweep          every combination of values, at every seed: --sweep rl.objective=grpo,gspo seed=0,1
+  --sweep          each combination of values and seeds: --sweep rl.objective=grpo,gspo seed=0,1
   --dry-run        what a run would need and take, file by file; runs nothing
   --print-config   every key with the value it would have, as YAML; runs nothing
   --json-schema    the schema of the YAML files, for editors

@@ -7,7 +7,7 @@ from typing import Literal
 
 from medvista.rl_settings import CorrectionConfig, CurriculumConfig, KLConfig, ObjectiveName, ValueConfig
 from medvista.schema_field import setting
-from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig, ReferenceKind
+from medvista.settings import AdvantageScale, EndpointConfig, GRPOConfig, OptimiserConfig, ReferenceKind
 
 
 @dataclass(kw_only=True)
@@ -63,6 +63,14 @@ class RLConfig:
     )
     reward_options: dict[str, dict[str, float]] = setting(
         {}, help="Options of reward terms, by name, such as {overlong: {limit: 96, margin: 32}}."
+    )
+    judge: EndpointConfig | None = None
+    judge_agreement: float = setting(
+        0.9,
+        help="Share of the labelled answers on which a judge has to agree before the reward term judge may train; "
+        "`python -m experiments.score --audit` asks it.",
+        least=0,
+        most=1,
     )
     credit: Literal["outcome", "counterfactual"] = setting(
         "outcome",

@@ -11,6 +11,7 @@ from medvista.app.config.sft_schema import CollectConfig, RejectionConfig, SFTCo
 from medvista.schema_field import setting
 from medvista.settings import (
     EndpointConfig,
+    EngineName,
     GroundConfig,
     LoRAConfig,
     MCPServerConfig,
@@ -21,6 +22,7 @@ from medvista.settings import (
     RetrieveConfig,
     SegmentConfig,
     ToolLimits,
+    VLLMConfig,
     WeightsDtype,
 )
 
@@ -139,6 +141,12 @@ class PolicyConfig:
     )
     lora: LoRAConfig | None = None
     endpoint: EndpointConfig | None = None
+    engine: EngineName = setting(
+        "transformers",
+        help="What generates episodes in this process: the trained model itself, or a copy in vLLM, docs/engines.md.",
+        also=("rl.engine", "rollout_backend", "use_vllm"),
+    )
+    vllm: VLLMConfig = field(default_factory=VLLMConfig)
     cache_tokens: int | None = setting(
         None,
         help="Tokens that the key-value cache of rollouts may hold, about; episodes beyond them wait. null: no limit.",
@@ -224,6 +232,12 @@ class TrainerConfig:
         help="Computes the activations inside each layer again in backward instead of keeping them "
         "(arXiv 1604.06174): less memory, about a third more time.",
         also=("activation_checkpointing",),
+    )
+    share_prompts: bool = setting(
+        True,
+        help="Computes a prompt that several rows of a step begin with, siblings most of all, once for all of them, "
+        "where the model allows it, which is tried at the start. false: each row by itself.",
+        also=("use_shared_prefix", "prefix_sharing", "prefix_grouper"),
     )
     gpu: str = setting(
         "", help="Kind of GPU that --dry-run reckons with: a10, rtx4090, l40s, a100, h100 or h200; empty: the one here."

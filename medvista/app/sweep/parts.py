@@ -13,7 +13,9 @@ from medvista.app.config.schema import ExperimentConfig, SweepConfig
 from medvista.app.run_folder import check
 from medvista.app.stage_settings import differences, questions_asked, run_settings
 from medvista.app.sweep.sharing import Sharing
+from medvista.app.training.objectives import filter_of, objective_of
 from medvista.errors import UserError
+from medvista.rewards import find_term
 
 SHARED = "shared"  # names the runs whose stages and arms several variants have in common
 _OF_THE_SWEEP = ("experiment=", "output_dir=", "cache_dir=", "arms=", "seed=", "resume=", "sweep=", "sweep.")
@@ -170,6 +172,10 @@ def _composed(name: str, overrides: tuple[str, ...]) -> ExperimentConfig:
     try:
         config = compose(ExperimentConfig, overrides)
         check(config)
+        objective_of(config)
+        filter_of(config)
+        for term in config.rl.reward:
+            find_term(term)
     except UserError as error:
         raise UserError(f"variant {name}: {error}") from None
     if config.sweep is not None:

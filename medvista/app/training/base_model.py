@@ -43,10 +43,22 @@ class BaseModel:
     def __init__(self, players: Players) -> None:
         self.players = players
         self.config = players.config
+        self._waiting: VLMPolicy | None = None
 
     def policy(self) -> VLMPolicy:
         """The model itself; one made here that is neither shipped nor kept is trained first."""
+        if self._waiting is not None:
+            policy, self._waiting = self._waiting, None
+            return policy
         return VLMPolicy.from_pretrained(self.path, loading(self.config))
+
+    def keep(self, policy: VLMPolicy | None) -> None:
+        """Hands a policy that was loaded to be looked at to whoever asks next, so that it is not read twice.
+
+        Args:
+            policy: as it was loaded; None forgets the one that waits.
+        """
+        self._waiting = policy
 
     @cached_property
     def path(self) -> Path | str:

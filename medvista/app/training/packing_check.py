@@ -8,7 +8,7 @@ import torch
 
 from medvista.notices import notice
 from medvista.policies import VLMPolicy
-from medvista.policies.packing import packable
+from medvista.policies.packing import why_not_packable
 from medvista.rollout import TokenBatch
 from medvista.types import TokenStream
 
@@ -24,7 +24,7 @@ def packs_exactly(policy: VLMPolicy, streams: Sequence[TokenStream]) -> bool:
         policy: that is to learn them.
         streams: the demonstrations.
     """
-    reason = packable(policy.family, policy.base_model) or _difference(policy, streams)
+    reason = why_not_packable(policy.family, policy.base_model) or _difference(policy, streams)
     if reason:
         notice(f"demonstrations were batched by length instead of packed: {reason}", policy.family.config.model_type)
     return not reason
@@ -32,6 +32,8 @@ def packs_exactly(policy: VLMPolicy, streams: Sequence[TokenStream]) -> bool:
 
 def _difference(policy: VLMPolicy, streams: Sequence[TokenStream]) -> str:
     """What the model computes otherwise in one row; empty if nothing."""
+    if not policy.head_stands_apart:
+        return "its head cannot be told from what follows it"
     batch = TokenBatch.from_streams(sorted(streams, key=len)[:_TRIED]).to(policy.device)
     mode = policy.training
     policy.eval()

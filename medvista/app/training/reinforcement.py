@@ -46,6 +46,7 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
         kl=rl.kl,
         micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
         gradient_checkpointing=config.trainer.gradient_checkpointing,
+        share_prompts=config.trainer.share_prompts,
     )
     data = _rollouts(players, conditions)
     timer = Timer()

@@ -47,6 +47,7 @@ class Stages:
         if name == "base":
             return self.base.policy()
         self.ensure(name)
+        self.base.keep(None)  # two models would be in memory
         return VLMPolicy.from_pretrained(self.folder(name) / "policy", loading(self.config))
 
     def ensure(self, name: str) -> StageRecord:

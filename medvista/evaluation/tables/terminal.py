@@ -26,8 +26,9 @@ def terminal_tables(results: Results) -> list[Table]:
 
     Of a sweep over variants the table that holds all of it, for each arm that variants change.
     """
-    variants = variant_tables(results)[:_MOST_TABLES]
-    found = variants or [_accuracies(results), _comparisons(results), _counterfactuals(results)]
+    if variants := variant_tables(results)[:_MOST_TABLES]:
+        return [_cut(table) for table in variants]
+    found = [_accuracies(results), _comparisons(results), _counterfactuals(results)]
     return [_cut(table) for table in found if table is not None and table.rows]
 
 

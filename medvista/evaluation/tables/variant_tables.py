@@ -12,12 +12,13 @@ SEPARATOR = " / "  # between an arm and its variant, in the names of a sweep's r
 
 def variant_tables(results: Results) -> list[Table]:
     """One table per benchmark, mode and arm that variants change; none where variants were not compared."""
-    tests = [test for test in results.comparisons if _is_of_variants(test)]
+    tests = [test for test in results.comparisons if is_of_variants(test)]
     keys = dict.fromkeys((test.benchmark, test.mode, test.arm.split(SEPARATOR)[0]) for test in tests)
     return [_variant_table(results, benchmark, mode, arm) for benchmark, mode, arm in keys]
 
 
-def _is_of_variants(test: Comparison) -> bool:
+def is_of_variants(test: Comparison) -> bool:
+    """Whether it compares two variants of one arm."""
     arm, baseline = test.arm.split(SEPARATOR), test.baseline.split(SEPARATOR)
     return len(arm) == len(baseline) == 2 and arm[0] == baseline[0]
 
@@ -26,7 +27,7 @@ def _variant_table(results: Results, benchmark: str, mode: Mode, arm: str) -> Ta
     tests = {
         test.arm: test
         for test in results.comparisons
-        if _is_of_variants(test) and (test.benchmark, test.mode) == (benchmark, mode)
+        if is_of_variants(test) and (test.benchmark, test.mode) == (benchmark, mode)
     }
     baseline = next(test.baseline for name, test in tests.items() if name.startswith(arm + SEPARATOR))
     scores = dict(_scores(results, benchmark, mode, arm))

@@ -9,7 +9,7 @@ from medvista.app.training.packing_check import packs_exactly
 from medvista.functional.objectives import negative_log_likelihood
 from medvista.notices import NOTICES
 from medvista.policies import VLMPolicy
-from medvista.policies.packing import packable
+from medvista.policies.packing import why_not_packable
 from medvista.rollout import TokenBatch
 from medvista.types import TokenStream, VQASample
 from tests.policies.families.test_engine_and_trainer import ROWS, play
@@ -39,7 +39,7 @@ def test_packed_streams_have_the_same_log_probabilities_and_gradients(
     policy: VLMPolicy, streams: list[TokenStream]
 ) -> None:
     batch = TokenBatch.from_streams(streams)
-    if packable(policy.family, policy.base_model):
+    if why_not_packable(policy.family, policy.base_model):
         assert policy.family.one_row_per_cache
         return
     apart, expected = loss_and_gradient(policy, batch, packed=False)
