@@ -13,7 +13,7 @@ from torch import Tensor
 from medvista.policies import ChatRenderer, VLMPolicy
 from medvista.policies.shared_prompts import Prompt
 from medvista.rollout.demonstrated_turns import demonstrated_turns
-from medvista.types import TokenStream, Trajectory, TrajectoryGroup
+from medvista.types import TokenSegment, TokenStream, Trajectory, TrajectoryGroup
 
 Images = tuple[Mapping[str, Tensor], ...]
 
@@ -119,15 +119,23 @@ class ExperienceBatch(TokenBatch):
         return rearrange(self.rewards, "(p g) -> p g", p=len(numbers))
 
 
-def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:
+def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer, *, mistakes: bool = False) -> TokenStream:
     """The token stream of a recorded episode, as a rollout that wrote the same texts would have made it.
+
+    Args:
+        trajectory: the episode.
+        renderer: of the policy that is to learn it.
+        mistakes: whether turns that are not to be learned (`Turn.learned`) carry loss, too.
 
     Raises:
         UserError: see `demonstrated_turns`.
     """
     stream = TokenStream().append_segment(renderer.prompt([trajectory.observation])[0])
     for turn, written in zip(trajectory.turns, demonstrated_turns(trajectory, renderer.policy), strict=True):
-        stream = stream.append_completion(written)
+        if turn.learned or mistakes:
+            stream = stream.append_completion(written)
+        else:
+            stream = stream.append_segment(TokenSegment(token_ids=written.token_ids))
         if turn.observation is not None:
             stream = stream.append_segment(renderer.delta([turn.observation], [written.finish_reason == "stop"])[0])
     return stream

@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Literal
 
 from medvista.app.config.rl_schema import RLConfig
+from medvista.app.config.sft_schema import CollectConfig, RejectionConfig, SFTConfig
 from medvista.schema_field import setting
 from medvista.settings import (
     EndpointConfig,
     EngineName,
-    ExpertConfig,
     GroundConfig,
     LoRAConfig,
     MCPServerConfig,
@@ -178,30 +178,6 @@ class PretrainConfig:
 
 
 @dataclass(kw_only=True)
-class SFTConfig:
-    """Supervised fine-tuning on demonstrations."""
-
-    demonstrations: int = setting(
-        1000, help="Questions that the expert demonstrates; those it gets wrong are left out.", above=0
-    )
-    path: Path | None = setting(None, help="JSONL file of your own demonstrations, instead of the expert's.")
-    expert: ExpertConfig = field(default_factory=ExpertConfig)
-    steps: int = setting(200, help="Optimiser steps.", above=0, also=("max_steps", "epochs"))
-    batch_size: int = setting(64, help="Demonstrations per optimiser step.", above=0)
-    optimiser: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.1)
-    )
-
-
-@dataclass(kw_only=True)
-class RejectionConfig:
-    """Expert iteration: as many generated tokens as RL, in rounds of sampling and fine-tuning on what was right."""
-
-    rounds: int = setting(4, help="Rounds of sampling and fine-tuning.", above=0)
-    epochs: int = setting(2, help="Passes per round over all episodes kept so far.", above=0)
-
-
-@dataclass(kw_only=True)
 class EvaluationConfig:
     """The evaluation on test: once, at the end of a run, or of a given policy (task=evaluate)."""
 
@@ -325,8 +301,8 @@ class ExperimentConfig:
 
     experiment: str = setting("nano", help="Name of a shipped experiment, or path of your own .yaml.")
     description: str = setting("", help="What the experiment is, in a line; --list shows it.")
-    task: Literal["train", "evaluate"] = setting(
-        "train", help="Trains arms and compares them, or evaluates a given model."
+    task: Literal["train", "evaluate", "collect"] = setting(
+        "train", help="Trains arms and compares them, evaluates a given model, or collects demonstrations."
     )
     benchmarks: list[str] = setting(
         [], help="What is asked on test, such as [slake,vqa_rad]; task=train: none named are those trained on."
@@ -367,6 +343,7 @@ class ExperimentConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
     direct: SFTConfig = field(default_factory=SFTConfig)
     sft: SFTConfig = field(default_factory=SFTConfig)
     rl: RLConfig = field(default_factory=RLConfig)

@@ -13,6 +13,7 @@ from medvista.app.players import Players
 from medvista.app.resuming import RunSettings
 from medvista.app.training.base_model import BaseModel
 from medvista.app.training.data_order import benchmarks_of
+from medvista.app.training.demonstration_modes import mix
 from medvista.app.training.demonstrations import demonstrations, token_streams
 from medvista.app.training.expert_iteration import iterate_expert
 from medvista.app.training.reinforcement import train_rl
@@ -83,9 +84,8 @@ class Stages:
 
     def _demonstrations(self, name: str, conditions: Conditions) -> list[Trajectory]:
         path = self.config.output_dir / "demonstrations" / f"{name}.jsonl"
-        return demonstrations(
-            self.players, getattr(self.config, name), conditions, path, base=lambda: self.policy("base")
-        )
+        sft = getattr(self.config, name)
+        return mix(demonstrations(self.players, sft, conditions, path, base=lambda: self.policy("base")), sft.mix)
 
 
 # --------------------------------------------------------------------------------------------------------- the stages
@@ -94,7 +94,7 @@ class Stages:
 def _answer_only(stages: Stages, name: str, seen: list[Trajectory], conditions: Conditions) -> _Trained:
     """SFT on answers given without a look."""
     policy, sft = stages.policy("base"), stages.config.direct
-    streams = token_streams(stages.players, policy, seen, conditions)
+    streams = token_streams(stages.players, policy, seen, conditions, sft)
     folder = stages.folder(name)
     of = benchmarks_of(seen)
     return train_sft(stages.players, folder, policy, streams, sft, conditions, steps=sft.steps, benchmarks=of), policy
@@ -127,7 +127,7 @@ def _sft(stages: Stages) -> _Trained:
     """The cold start: SFT on tool-use demonstrations."""
     policy, sft = stages.policy("base"), stages.config.sft
     seen = stages.look_demonstrations()
-    streams = token_streams(stages.players, policy, seen, WITH_TOOLS)
+    streams = token_streams(stages.players, policy, seen, WITH_TOOLS, sft)
     folder, of = stages.folder("sft"), benchmarks_of(seen)
     return train_sft(stages.players, folder, policy, streams, sft, WITH_TOOLS, steps=sft.steps, benchmarks=of), policy
 
@@ -143,7 +143,7 @@ def _sft_longer(stages: Stages) -> _Trained:
     seconds = stages.ensure("sft_rl").seconds
     policy, sft = stages.policy("sft"), stages.config.sft
     seen = stages.look_demonstrations()
-    streams = token_streams(stages.players, policy, seen, WITH_TOOLS)
+    streams = token_streams(stages.players, policy, seen, WITH_TOOLS, sft)
     # Steps only bound the schedule: time ends the stage.
     pace = stages.ensure("sft").seconds / max(1, stages.ensure("sft").steps)
     steps = max(sft.steps, round(seconds / pace))
