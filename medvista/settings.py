@@ -149,6 +149,12 @@ class ToolLimits:
     concurrency: int | None = setting(None, help="Calls of the tool at a time; more wait for their turn.", above=0)
     memory_mb: int | None = setting(None, help="Megabytes a worker may allocate, its weights included.", above=0)
 
+    python: str | None = setting(
+        None,
+        help="Interpreter of another environment that runs the tool, whose packages do not go with this one's; with "
+        "env.tools_executor=processes, docs/tools.md.",
+    )
+
     def over(self, others: ToolLimits) -> ToolLimits:
         """These limits, and the others' where these leave something open."""
         given = {name: value for name, value in asdict(self).items() if value is not None}
