@@ -77,4 +77,4 @@ def _check_pythons(env: EnvConfig, tools: Sequence[Tool]) -> None:
 
 def _executor(env: EnvConfig) -> Executor:
     limits = ToolLimits(timeout_s=env.tools_timeout_s, concurrency=env.tools_concurrency, memory_mb=env.tools_memory_mb)
-    return make_executor(env.tools_executor, limits, env.tools_limits)
+    return make_executor(env.tools_executor, limits, env.tools_limits, ray_address=env.tools_ray_address)

@@ -81,6 +81,9 @@ class EnvConfig:
         least=0,
     )
     tools_executor: Literal["threads", "processes", "ray"] = setting("threads", help="What runs tools, docs/tools.md.")
+    tools_ray_address: str | None = setting(
+        None, help="Ray cluster that tools_executor=ray joins: auto, or ray://host:10001; null: Ray is started here."
+    )
     tools_timeout_s: float | None = setting(
         None, help="Seconds that a call may take; null: no limit for threads, 60 for processes and ray.", above=0
     )

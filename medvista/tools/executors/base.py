@@ -89,5 +89,10 @@ def _check(limits: ToolLimits, whose: str) -> None:
         raise UserError(f"The timeout{whose} has to be more than 0 seconds, got {limits.timeout_s}.")
     if limits.concurrency is not None and limits.concurrency < 1:
         raise UserError(f"The concurrency{whose} has to be at least 1, got {limits.concurrency}.")
+    if limits.min_workers is not None and limits.concurrency is not None and limits.min_workers > limits.concurrency:
+        raise UserError(
+            f"The least number of workers{whose}, {limits.min_workers}, is above their most, concurrency="
+            f"{limits.concurrency}."
+        )
     if limits.memory_mb is not None and limits.memory_mb < 1:
         raise UserError(f"The memory{whose} has to be at least 1 MB, got {limits.memory_mb}.")

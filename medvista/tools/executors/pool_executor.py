@@ -99,6 +99,7 @@ class PoolExecutor(Executor):
             size=limits.concurrency or (1 if heavy else CONCURRENCY),
             timeout_s=limits.timeout_s,
             start_timeout_s=self.start_timeout_s,
+            least=limits.min_workers,
         )
 
 
