@@ -82,6 +82,23 @@ class CorrectionConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class CurriculumConfig:
+    """A curriculum by difficulty: questions that are sometimes answered rightly are played more often."""
+
+    enabled: bool = setting(
+        False,
+        help="Whether questions are drawn by their success rate p so far, with weight floor + (1 - floor) 4 p (1 - p); "
+        "else all are played in turn.",
+    )
+    floor: float = setting(
+        0.1, help="Weight of a question that is always or never answered rightly, of at most 1.", above=0, most=1
+    )
+    memory: float = setting(
+        0.5, help="What the earlier episodes of a question count when it is played again.", least=0, most=1
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class ValueConfig:
     """The value head of rl.objective=ppo, a linear map of the policy's last hidden state."""
 

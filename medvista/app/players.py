@@ -13,6 +13,7 @@ from medvista.app.arms import BLANKED, Conditions, ToolUse
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.progress import Progress
 from medvista.app.questions import Questions
+from medvista.app.reward_judge import RewardJudge, asks_judge
 from medvista.app.toolboxes import find_tools, make_toolbox, step_threads
 from medvista.data.expert import ScriptedExpert
 from medvista.data.slake_masks import evidence_masks
@@ -32,7 +33,7 @@ from medvista.policies import (
 )
 from medvista.rewards import RewardFunction
 from medvista.rollout import Fork, ForkedEngine, MakeForkCollector, RolloutCollector
-from medvista.tools import BlankedCall, RandomRegions, Tool, Toolbox
+from medvista.tools import BlankedCall, BlankResults, RandomRegions, Tool, Toolbox
 from medvista.types import FinalAnswer, Observation, Trajectory
 
 
@@ -82,7 +83,9 @@ class Players:
         return {name: asdict(metrics) for name, metrics in self.tools_in_use.metrics().items()}
 
     def close(self) -> None:
-        """End the workers of tools and vLLM, where there are any."""
+        """End the workers of tools and vLLM, where there are any, and say what a judge has cost."""
+        if "judge" in vars(self):
+            self.judge.close()
         if "tools_in_use" in vars(self):
             self.tools_in_use.close()
         if self._vllm is not None:
@@ -112,7 +115,12 @@ class Players:
         engine = engine or self.engine(policy, toolbox)
         count_tokens = _token_counter(policy.tokenizer) if policy is not None else _count_words
         envs = self._env_factory(conditions, toolbox, count_tokens)
-        return RolloutCollector(envs, engine, renderer, workers=step_threads(env, self.tools))
+        return RolloutCollector(envs, engine, renderer, workers=self._step_threads())
+
+    def _step_threads(self) -> int | None:
+        """See `step_threads`; a judge is waited for at the end of an episode, which the others should not wait for."""
+        env = self.config.env
+        return env.workers if asks_judge(self.config) else step_threads(env, self.tools)
 
     def collector_factory(self, conditions: Conditions) -> Callable[[VLMPolicy], RolloutCollector]:
         """For datamodules, which meet the policy when training begins."""
@@ -128,6 +136,10 @@ class Players:
             return self.collector(policy, conditions, engine, toolbox=toolbox)
 
         return make
+
+    def blanked_collector(self, policy: VLMPolicy, conditions: Conditions) -> RolloutCollector:
+        """Plays an arm's episodes with every result of a tool blanked."""
+        return self.collector(policy, conditions, toolbox=BlankResults(self.toolbox(conditions.tools)))
 
     def answers_collector(self, answers: Mapping[str, str]) -> RolloutCollector:
         """Plays episodes whose answers are known beforehand, by the id of the question: guesses, scored like all."""
@@ -147,6 +159,8 @@ class Players:
             UserError: see `RewardFunction`.
         """
         resources: dict[str, Callable[..., Any]] = {"count_tokens": count_tokens, "evidence_masks": evidence_masks}
+        if asks_judge(self.config):
+            resources["judge_answer"] = self.judge.verdict
         return RewardFunction(self.config.rl.reward, self.config.rl.reward_options, resources)
 
     def _env_factory(
@@ -187,6 +201,11 @@ class Players:
         """The endpoint that is evaluated, which counts what it is asked; None where the policy is in this process."""
         config = self.config.policy.endpoint
         return ChatEndpoint(config) if config is not None else None
+
+    @cached_property
+    def judge(self) -> RewardJudge:
+        """The language model that the reward term ``judge`` asks."""
+        return RewardJudge(self.config)
 
     def expert_engine(self, policy: VLMPolicy, expert: ScriptedExpert) -> ScriptedPolicy:
         """An engine that writes the expert's turns."""

@@ -131,8 +131,8 @@ def test_every_key_shapes_a_stage_or_the_episodes_or_is_named_as_one_that_does_n
             "output_dir",
             "cache_dir",
             "resume",
-            "claim",
             "overrides",
+            "sweep",
         ),
         *("data.root", "data.test_images", "direct.path", "sft.path", "pretrain.rebuild", "evaluation"),
         *("env.workers", "env.tools_executor", "env.tools_concurrency", "env.tools_memory_mb", "env.tools_cache_mb"),
@@ -147,7 +147,7 @@ def test_every_key_shapes_a_stage_or_the_episodes_or_is_named_as_one_that_does_n
         *("policy.cache_tokens", "trainer.max_nonfinite_steps"),
         *("policy.vllm.enforce_eager", "policy.vllm.gpu_memory_utilization"),
         *("policy.vllm.max_model_len", "policy.vllm.tensor_parallel_size"),
-        *("rl.check_batches", "rl.engine_tolerance", "rl.monitor"),
+        *("rl.check_batches", "rl.decomposition", "rl.engine_tolerance", "rl.monitor"),
         *(
             "trainer.accelerator",
             "trainer.threads",
@@ -156,7 +156,7 @@ def test_every_key_shapes_a_stage_or_the_episodes_or_is_named_as_one_that_does_n
             "trainer.gpu",
         ),
         *("trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.timeout_minutes"),
-        *("trainer.gradient_checkpointing", "trainer.micro_batch_tokens"),
+        *("trainer.gradient_checkpointing", "trainer.micro_batch_tokens", "trainer.share_prompts"),
     }
     assert {name for name in silent if not any(_covers(found, name) for found in without_influence)} == set()
 

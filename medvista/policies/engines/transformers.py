@@ -17,10 +17,10 @@ from torch import Tensor
 from medvista.functional.log_probs import restricted_log_softmax
 from medvista.policies.engines.base import Engine, GenerationRequest, SamplingParams
 from medvista.policies.engines.completed_turns import completed_turns
-from medvista.policies.engines.image_features import ImageFeatures
 from medvista.policies.engines.own_rows import OwnRows
 from medvista.policies.engines.row_cache import RowCache
 from medvista.policies.engines.shared_rows import SharedRows
+from medvista.policies.image_features import ImageFeatures
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.types import Completion
 
