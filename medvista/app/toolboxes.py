@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from medvista.app.config.schema import EnvConfig
+from medvista.app.config.env_schema import EnvConfig
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools import Tool, Toolbox, find_tool
