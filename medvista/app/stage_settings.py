@@ -39,6 +39,7 @@ _NO_INFLUENCE = (
     "env.tools_concurrency",
     "env.tools_executor",
     "env.tools_memory_mb",
+    "env.tools_ray_address",
     "env.workers",
     "evaluation",
     "experiment",
