@@ -164,7 +164,7 @@ def configured_stage(config: ExperimentConfig, stage: str) -> Settings:
     """`stage_settings` as far as the configuration tells: places stand for the content that is read from them."""
     sections = SECTIONS[stage]
     left_out = (*_no_influence_but(*_PLACES), *(name for name in _OF_SOME_STAGES if name not in sections))
-    return dict(_flat(config, left_out)) | (_own_terms(config) if "rl" in sections else {})
+    return {**dict(_flat(config, left_out)), **(_own_terms(config) if "rl" in sections else {})}
 
 
 def configured_arm(config: ExperimentConfig, stage: str | None) -> Settings:
@@ -174,7 +174,7 @@ def configured_arm(config: ExperimentConfig, stage: str | None) -> Settings:
         config: of the run.
         stage: whose policy is asked; None for an arm that is no policy.
     """
-    policy = configured_stage(config, stage) if stage in SECTIONS else {}
+    policy = configured_stage(config, stage) if stage is not None and stage in SECTIONS else {}
     left_out = (*_no_influence_but(*_PLACES, "evaluation"), *_OF_SOME_STAGES)
     return {**policy, **dict(_flat(config, left_out)), **questions_asked(config)}
 

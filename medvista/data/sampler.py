@@ -16,7 +16,7 @@ from medvista.errors import UserError
 class Drawn(NamedTuple):
     """A sample that a stream gives, and how often it has given it before."""
 
-    index: int
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a draw
     times: int
 
 
