@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from medvista.app.players import Players
 from medvista.app.questions import Questions
+from medvista.app.training.demonstrations import own_demonstrations
 from medvista.app.training.objectives import filter_of, objective_of
-from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 
 
@@ -35,7 +35,7 @@ def count_demonstrations(players: Players) -> dict[str, int]:
         UserError: a file is missing, or a line of it is malformed.
     """
     paths = [sft.path for sft in (players.config.direct, players.config.sft) if sft.path is not None]
-    return {str(path): sum(1 for _ in read_trajectories(path)) for path in paths}
+    return {str(path): len(own_demonstrations(players, path)) for path in paths}
 
 
 def warn_at_start(questions: Questions) -> None:

@@ -20,9 +20,10 @@ import numpy as np
 from PIL import Image
 
 from medvista.data.atomic import replacing
+from medvista.data.bad_data import left_out
 from medvista.data.confined import confined
 from medvista.data.json_fields import FieldError, Fields, plain
-from medvista.data.line_log import LineLog
+from medvista.data.line_log import DamagedLineError, LineLog, with_checksum, without_checksum
 from medvista.data.trajectory_json import trajectory_from_json, trajectory_to_json
 from medvista.errors import UserError
 from medvista.imaging import to_display
@@ -96,7 +97,7 @@ class TrajectoryWriter:
 
 def _line(trajectory: Trajectory, store: _ImageStore, *, tokens: bool) -> bytes:
     values = plain(trajectory_to_json(trajectory, store.save, tokens=tokens))
-    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+    return with_checksum(json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
 
 
 def read_trajectories(path: Path, *, pixels: bool = True, ids: Collection[str] | None = None) -> Iterator[Trajectory]:
@@ -147,6 +148,7 @@ def _episodes(
             if not line.strip():
                 continue
             try:
+                line = _undamaged(line)
                 values = _parse(_STREAM.sub(b"}", line) if viewing else line)
                 if viewing and isinstance(values, dict):
                     values.pop("stream", None)  # of a line that another hand wrote in another order
@@ -155,7 +157,16 @@ def _episodes(
             except FieldError as error:
                 if viewing and not line.endswith(b"\n"):
                     return
-                raise UserError(f"trajectory file {path}, line {number}: {error}; mend or delete this line") from error
+                where = f"{path}, line {number}"
+                if not left_out(where, str(error)):
+                    raise UserError(f"trajectory file {where}: {error}; mend or delete this line") from error
+
+
+def _undamaged(line: bytes) -> bytes:
+    try:
+        return without_checksum(line)
+    except DamagedLineError as error:
+        raise FieldError(str(error)) from None
 
 
 def _parse(line: bytes) -> Any:

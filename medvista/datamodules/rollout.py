@@ -10,6 +10,7 @@ import numpy as np
 import torch
 from torch.utils.data import DataLoader
 
+from medvista.data.bad_data import ImageCheck
 from medvista.data.sampler import ResumableSampler
 from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
 from medvista.policies import SamplingParams, VLMPolicy
@@ -46,6 +47,8 @@ class RolloutDataModule(RolloutValidationDataModule):
         filter_tolerance: difference up to which they count as equal.
         make_forks: from the policy to what plays forks, for credit to single calls; None gives none.
         forks: which episodes are forked, and how often.
+        image_check: finds questions whose images cannot be read, in whose place the next ones are played; None trusts
+            them all.
         seed: of the order of questions and of every draw.
 
     Raises:
@@ -68,6 +71,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         filter_tolerance: float = 1e-6,
         make_forks: Callable[[VLMPolicy], MakeForkCollector] | None = None,
         forks: ForkConfig | None = None,
+        image_check: ImageCheck | None = None,
         seed: int = 0,
     ) -> None:
         super().__init__(make_collector, validation, max_new_tokens=max_new_tokens)
@@ -78,6 +82,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         self.refill_rounds = refill_rounds
         self.filter_on, self.filter_tolerance = filter_on, filter_tolerance
         self.make_forks, self.forks = make_forks, forks or ForkConfig()
+        self.image_check = image_check
         self.seed = seed
         self.episodes = 0  # played so far, by all processes
         self.generated_tokens = 0  # in those episodes
@@ -165,7 +170,7 @@ class RolloutDataModule(RolloutValidationDataModule):
     def _play_groups(self, numbers: range) -> dict[int, TrajectoryGroup]:
         """Groups about the next questions, played with the current policy; each process plays its share."""
         # Every process draws all questions, so that the sampler is at the same position in each.
-        drawn = [self._next_sample() for _ in numbers]
+        drawn = self._draw(len(numbers))
         own = [number for number in numbers if number % world_size() == rank()]
         drawn = [drawn[number - numbers.start] for number in own]
         siblings = [sample for _, sample in drawn for _ in range(self.group_size)]
@@ -178,6 +183,14 @@ class RolloutDataModule(RolloutValidationDataModule):
         played = self.collector.collect(siblings, self.params, seeds=seeds, policy_version=version)
         size = self.group_size
         return {n: TrajectoryGroup(trajectories=played[i * size : (i + 1) * size]) for i, n in enumerate(own)}
+
+    def _draw(self, count: int) -> list[tuple[int, VQASample]]:
+        """The next questions whose images can be read."""
+        drawn = [self._next_sample() for _ in range(count)]
+        while self.image_check is not None and (bad := self.image_check.unreadable([sample for _, sample in drawn])):
+            drawn = [one for index, one in enumerate(drawn) if index not in bad]
+            drawn += [self._next_sample() for _ in bad]
+        return drawn
 
     def _next_sample(self) -> tuple[int, VQASample]:
         """The next question and the epoch it belongs to: where one ends within a batch, seeds must not repeat."""

@@ -134,6 +134,7 @@ def test_every_key_shapes_a_stage_or_the_episodes_or_is_named_as_one_that_does_n
             "claim",
             "overrides",
         ),
+        "data.max_bad_fraction",
         *("data.root", "data.test_images", "direct.path", "sft.path", "pretrain.rebuild", "evaluation"),
         *("env.workers", "env.tools_executor", "env.tools_concurrency", "env.tools_memory_mb", "env.tools_cache_mb"),
         *("env.burned_in_text", "policy.path", "policy.language_model", "policy.untrained", "policy.endpoint"),

@@ -49,6 +49,14 @@ class DataConfig:
         256, help="Phantom images to test on; of another benchmark, the whole test split.", above=0
     )
     limit: int = setting(0, help="Questions taken of each official split, for a trial; 0: all.", least=0)
+    max_bad_fraction: float | None = setting(
+        None,
+        help="Share of a set of questions or demonstrations that may be left out because it cannot be used (a damaged "
+        "image, an empty answer), docs/reliability.md; null: none of what is read before the run, 0.01 of what "
+        "training comes upon.",
+        least=0,
+        most=0.5,
+    )
     resplit: Literal["none", "image", "patient"] = setting(
         "none", help="Splits a benchmark's questions again, so that no two splits share an image, or a patient."
     )
@@ -85,6 +93,16 @@ class EnvConfig:
     tools_concurrency: int | None = setting(None, help="Calls of one tool at a time; null: as many as come.", above=0)
     tools_memory_mb: int | None = setting(
         None, help="Megabytes that a worker may allocate, for processes and ray.", above=0
+    )
+    tools_breaker_failures: int = setting(
+        10,
+        help="Calls of a tool in a row that may run out of time or memory, or find it gone; after that its calls are "
+        "answered with an error at once (circuit breaker, docs/tools.md). 0: never.",
+        least=0,
+        also=("circuit_breaker",),
+    )
+    tools_breaker_pause_s: float = setting(
+        30.0, help="Seconds after which such a tool is tried again, by one call.", above=0
     )
     tools_limits: dict[str, ToolLimits] = setting({}, help="Limits of single tools, by name; they win over tools_*.")
     tools_cache_mb: int = setting(

@@ -1,6 +1,7 @@
 """The numbers of a stage as one table, ``logs/metrics.csv``, which a stage that goes on continues.
 
-Lightning's CSV logger deletes what an interrupted process has logged, and appends what it repeats.
+Lightning's CSV logger deletes what an interrupted process has logged, and appends what it repeats. The last column is a
+checksum of its row and of the names of the columns; a table without it is read, too.
 """
 
 from __future__ import annotations
@@ -8,7 +9,8 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Mapping
+import zlib
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +18,10 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from medvista.data.atomic import write_whole
+from medvista.errors import UserError
 
+_CHECKSUM = "crc32"
+_MEND = "delete it, and the report does without this curve"
 _PERIOD_S = 10.0  # between two writes; also whenever a checkpoint is saved, and at the end
 
 
@@ -30,8 +35,8 @@ class MetricsLog(Logger):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.path = folder / "metrics.csv"
-        self.rows: list[Mapping[str, Any]] = _read(self.path)
-        self._saved = len(self.rows)
+        self.rows: list[Mapping[str, Any]] = []
+        self._saved = 0
         self._written = 0.0
 
     @property
@@ -66,9 +71,10 @@ class MetricsLog(Logger):
         if len(self.rows) == self._saved:
             return
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, fieldnames=sorted({name for row in self.rows for name in row}))
+        names = sorted({name for row in self.rows for name in row})
+        writer = csv.DictWriter(text, fieldnames=[*names, _CHECKSUM])
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows({**row, _CHECKSUM: _checksum(row)} for row in self.rows)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, text.getvalue())
         self._saved = len(self.rows)
@@ -78,16 +84,32 @@ class MetricsLog(Logger):
         self.write()
 
     @rank_zero_only
-    def cut(self, rows: int) -> None:
-        """Forgets the rows behind the first ones, which will be logged again."""
-        del self.rows[rows:]
+    def go_on_with(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Puts the rows of a checkpoint in the place of what is there: the others will be logged again."""
+        self.rows = list(rows)
         self._saved = -1
         self.write()
 
 
-def _read(path: Path) -> list[Mapping[str, Any]]:
+def read_metrics(path: Path) -> list[dict[str, str]]:
+    """The rows of a table, each with the cells that are not empty.
+
+    Raises:
+        UserError: a row is not as it was written, or the file cannot be read.
+    """
     try:
         with path.open(newline="", encoding="utf-8") as file:
-            return [{name: value for name, value in row.items() if name and value} for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []
+            rows = [{name: value for name, value in row.items() if name and value} for row in csv.DictReader(file)]
+            for number, row in enumerate(rows, start=1):
+                if row.pop(_CHECKSUM, None) not in (None, _checksum(row)):
+                    raise UserError(f"{path} is damaged: row {number} is not the one that was written; {_MEND}.")
+                int(row["step"])
+                [float(value) for value in row.values()]
+    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
+        raise UserError(f"{path} is damaged ({' '.join(str(error).split())[:100]}): {_MEND}.") from None
+    return rows
+
+
+def _checksum(row: Mapping[str, Any]) -> str:
+    cells = sorted((name, str(value)) for name, value in row.items() if str(value))
+    return f"x{zlib.crc32(repr(cells).encode()):08x}"  # no number, which a spreadsheet would round

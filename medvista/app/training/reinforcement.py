@@ -74,6 +74,7 @@ def _rollouts(players: Players, conditions: Conditions) -> RolloutDataModule:
         filter_tolerance=rl.filter_tolerance,
         make_forks=(lambda policy: players.fork_collector(policy, conditions)) if forked else None,
         forks=ForkConfig(share=rl.credit_share, forks=rl.credit_forks, weight=rl.credit_weight, seed=config.seed),
+        image_check=players.questions.image_check,
         seed=config.seed,
     )
 
