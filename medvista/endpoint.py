@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from medvista.circuit_breaker import CircuitBreaker
@@ -212,7 +213,7 @@ class ChatEndpoint:
             if reply is None:
                 return None, f"an answer in no form known: {self._redacted(response.text[:200])!r}", 0.0
             self._count(usage_of(reply))
-            return reply, "", 0.0
+            return replace(reply, text=self._redacted(reply.text)), "", 0.0
         said, code = read_error(response)
         self._raise_for_good(response.status_code, self._redacted(said), code)
         return None, f"HTTP {response.status_code}: {self._redacted(said)}", retry_after(response.headers)

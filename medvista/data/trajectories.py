@@ -193,9 +193,7 @@ class _ImageStore:
     def save(self, view: MedicalImage) -> str:
         """Keep the view's pixels, and return where, relative to the trajectory file."""
         pixels = np.ascontiguousarray(to_display(view))
-        # The shape is part of the content: the same bytes are another image at another width.
-        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:24]
-        name = f"{digest}.png"
+        name = f"{_content_name(pixels)}.png"
         if name not in self._stored:
             self._write(self._folder / name, pixels)
             self._stored.add(name)
@@ -225,9 +223,16 @@ def _image_file(folder: Path, name: str) -> Path:
     return path
 
 
+def _content_name(pixels: np.ndarray) -> str:
+    # The shape is part of the content: the same bytes are another image at another width.
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:24]
+
+
 def _read_pixels(path: Path) -> np.ndarray:
     with _opened(path) as image:
         pixels = np.array(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    if _BY_CONTENT.fullmatch(path.name) and path.stem != _content_name(pixels):
+        raise FieldError(f"image {path} is damaged: its pixels are not those that were written")
     pixels.flags.writeable = False  # the same array serves every episode that shows this image
     return pixels
 

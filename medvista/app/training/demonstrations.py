@@ -11,6 +11,7 @@ from medvista.app.arms import Conditions
 from medvista.app.config.schema import SFTConfig
 from medvista.app.players import Players
 from medvista.data.bad_data import leaving_out
+from medvista.data.checksums import check_files, write_checksums
 from medvista.data.expert import ScriptedExpert
 from medvista.data.trajectories import read_trajectories, write_trajectories
 from medvista.functional.episodes import correct
@@ -33,8 +34,17 @@ def demonstrations(
         base: gives the policy whose tokenizer renders the episodes.
     """
     if sft.path is None and agreed(not path.exists()):
-        led(lambda: write_trajectories(path, _demonstrate(players, sft, conditions, base())))
-    return list(read_trajectories(path)) if sft.path is None else own_demonstrations(players, sft.path)
+        led(lambda: _keep(path, _demonstrate(players, sft, conditions, base())))
+    if sft.path is not None:
+        return own_demonstrations(players, sft.path)
+    checksum = path.with_suffix(".sha256")
+    check_files(checksum, f"delete it and {checksum.name}, and it is played again")
+    return list(read_trajectories(path))
+
+
+def _keep(path: Path, played: Sequence[Trajectory]) -> None:
+    write_trajectories(path, played)
+    write_checksums(path.with_suffix(".sha256"), [path])
 
 
 def own_demonstrations(players: Players, path: Path) -> list[Trajectory]:
