@@ -17,6 +17,7 @@ AdvantageScale = Literal["std", "none"]  # what advantages are divided by: their
 OptimiserName = Literal["adamw", "adamw_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor"]
 WeightsDtype = Literal["float32", "bfloat16", "auto"]  # what weights are kept in; auto: as the checkpoint stores them
 Quantisation = Literal["none", "4bit"]
+EngineName = Literal["transformers", "vllm"]  # what generates the turns of a policy in this process
 ReferenceKind = Literal["copy", "cpu", "adapters_off", "ema"]  # where the policy of the KL term comes from
 
 
@@ -89,6 +90,25 @@ class LoRAConfig:
         False,
         help="Whether a finished stage merges its adapters into its weights, so that the next starts with fresh ones; "
         "false: the policy is kept as adapters, and the next stage goes on with them.",
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
+class VLLMConfig:
+    """vLLM beside the trainer, docs/engines.md."""
+
+    gpu_memory_utilization: float = setting(
+        0.4, help="Share of a GPU's memory that vLLM takes for weights and cache while it generates.", above=0, most=1
+    )
+    tensor_parallel_size: int = setting(1, help="GPUs that share vLLM's copy of the weights.", above=0)
+    max_model_len: int | None = setting(
+        None, help="Tokens of an episode, at most; null: as many as the model takes and the memory allows.", above=0
+    )
+    enforce_eager: bool | None = setting(
+        None, help="Whether vLLM does without CUDA graphs and compilation; null: on a processor only."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto", help="What vLLM computes in; auto: bfloat16 on a GPU, float32 on a processor."
     )
 
 

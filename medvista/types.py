@@ -174,6 +174,7 @@ class Completion:
     log_probs: tuple[float, ...]  # of each token under the sampling distribution
     text: str  # decoded, without the end-of-turn token
     finish_reason: Literal["stop", "length"] = "stop"
+    version: int | None = None  # optimiser steps behind the weights that sampled it; None where the engine is not told
 
 
 class StopReason(str, Enum):

@@ -28,7 +28,6 @@ _NO_INFLUENCE = (
     "arms",
     "benchmarks",
     "cache_dir",
-    "claim",
     "data.max_bad_fraction",  # the questions that are left are compared instead
     "data.root",  # the questions read from it are compared instead
     "data.test_images",
@@ -49,12 +48,18 @@ _NO_INFLUENCE = (
     "policy.language_model",  # the model's identity is compared instead
     "policy.path",  # the model's identity is compared instead
     "policy.untrained",
+    "policy.vllm.enforce_eager",
+    "policy.vllm.gpu_memory_utilization",
+    "policy.vllm.max_model_len",  # ends a run, or has done nothing
+    "policy.vllm.tensor_parallel_size",
     "pretrain.rebuild",
     "resume",
     "rl.check_batches",
+    "rl.decomposition",
     "rl.engine_tolerance",
     "rl.monitor",
     "sft.path",
+    "sweep",
     "task",
     "trainer.accelerator",
     "trainer.checkpoint_every",
@@ -65,6 +70,7 @@ _NO_INFLUENCE = (
     "trainer.gradient_checkpointing",
     "trainer.micro_batch_tokens",
     "trainer.num_nodes",
+    "trainer.share_prompts",
     "trainer.strategy",
     "trainer.threads",
     "trainer.timeout_minutes",
@@ -80,6 +86,11 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "sft_longer": ("sft", "rl"),
     "sft_rejection": ("sft", "rl", "rejection"),
 }
+# What has no influence by itself, but what is read from there has.
+_PLACES = ("data.root", "direct.path", "policy.language_model", "policy.path", "policy.untrained", "sft.path")
+_OF_TRAINING_QUESTIONS = tuple(
+    f"data.{name}" for name in ("train_images", "validation_images", "more_benchmarks", "exclude_test_images")
+)
 _OF_TRAINING = ("pretrain", "trainer", "data.train_images", "data.validation_images", "data.limit", "rejection")
 
 
@@ -127,10 +138,39 @@ def episode_settings(config: ExperimentConfig) -> Settings:
 
 
 def run_settings(config: ExperimentConfig) -> Settings:
-    """All that shapes the numbers of a run of a claim, beside its seed and its arms."""
+    """All that shapes the numbers of a run of a sweep, beside its seed and its arms."""
     reported = ("evaluation",)
     found = dict(_flat(config, (*(name for name in _NO_INFLUENCE if name not in reported), "seed")))
     return found | {"data.test_images": config.data.test_images}
+
+
+def configured_stage(config: ExperimentConfig, stage: str) -> Settings:
+    """`stage_settings` as far as the configuration tells: places stand for the content that is read from them."""
+    sections = SECTIONS[stage]
+    left_out = (*_no_influence_but(*_PLACES), *(name for name in _OF_SOME_STAGES if name not in sections))
+    return dict(_flat(config, left_out)) | (_own_terms(config) if "rl" in sections else {})
+
+
+def configured_arm(config: ExperimentConfig, stage: str | None) -> Settings:
+    """All that shapes an arm's answers on test, as far as the configuration tells.
+
+    Args:
+        config: of the run.
+        stage: whose policy is asked; None for an arm that is no policy.
+    """
+    policy = configured_stage(config, stage) if stage in SECTIONS else {}
+    left_out = (*_no_influence_but(*_PLACES, "evaluation"), *_OF_SOME_STAGES)
+    return {**policy, **dict(_flat(config, left_out)), **questions_asked(config)}
+
+
+def questions_asked(config: ExperimentConfig) -> Settings:
+    """All that says which questions the test asks, as far as the configuration tells."""
+    asked, trained_on = ("benchmarks", "data", "evaluation.clean_subset"), _OF_TRAINING_QUESTIONS
+    return {key: value for key, value in _flat(config, trained_on) if key in asked or key.startswith("data.")}
+
+
+def _no_influence_but(*names: str) -> Iterator[str]:
+    return (name for name in _NO_INFLUENCE if name not in names)
 
 
 def differences(before: Settings, now: Settings) -> list[str]:

@@ -62,7 +62,9 @@ class ReferenceKL(lightning.Callback):
         modes = {part: part.training for part in policy.modules()}
         policy.eval()  # a reference drops nothing out
         with torch.no_grad(), trainer.precision_plugin.forward_context(), self._reference(policy) as reference:
-            batch.reference_log_probs, _ = batch.log_probs(reference, temperature=pl_module.temperature)
+            batch.reference_log_probs, _ = batch.log_probs(
+                reference, temperature=pl_module.temperature, share_prompts=pl_module.share_prompts
+            )
         for part, mode in modes.items():
             part.training = mode
 

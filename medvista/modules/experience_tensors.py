@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -14,7 +16,13 @@ from medvista.rollout import ExperienceBatch
 
 
 def prepare(
-    batch: ExperienceBatch, policy: VLMPolicy, objective: Objective, kl_coefficient: float, temperature: float
+    batch: ExperienceBatch,
+    policy: VLMPolicy,
+    objective: Objective,
+    kl_coefficient: float,
+    *,
+    temperature: float,
+    share_prompts: bool = False,
 ) -> None:
     """Fills in what an update needs of whole groups and of the weights that it begins with; a collective step.
 
@@ -24,11 +32,13 @@ def prepare(
         objective: says what is needed.
         kl_coefficient: see `Objective.advantages`.
         temperature: of the rollouts.
+        share_prompts: see `VLMPolicy.forward`.
     """
     if objective.correction.old_log_probs == "recomputed" or objective.baseline == "values":
         # Processes hold unequally many rows, so none may need the others for a forward pass.
         with torch.no_grad(), gathered(policy) as whole:
-            found = batch.log_probs(whole, temperature=temperature, values=objective.baseline == "values")
+            options = {"temperature": temperature, "share_prompts": share_prompts}
+            found = batch.log_probs(whole, values=objective.baseline == "values", **options)
         batch.values = found[2] if objective.baseline == "values" else None
         if objective.correction.old_log_probs == "recomputed":
             batch.engine_log_probs, batch.old_log_probs = batch.old_log_probs, found[0]
@@ -48,7 +58,12 @@ def prepare(
 
 
 def sampled_tokens(
-    part: ExperienceBatch, policy: VLMPolicy, *, temperature: float, entropy: WithEntropy
+    part: ExperienceBatch,
+    policy: VLMPolicy,
+    *,
+    temperature: float,
+    entropy: WithEntropy,
+    share_prompts: bool = False,
 ) -> SampledTokens:
     """The tensors of some rows, scored by the policy as it is now, with a gradient.
 
@@ -57,9 +72,11 @@ def sampled_tokens(
         policy: being updated.
         temperature: of the rollouts.
         entropy: see `VLMPolicy.forward`.
+        share_prompts: see `VLMPolicy.forward`.
     """
     assert part.advantages is not None, "advantages are of whole groups: compute them before the update begins"
-    found = part.log_probs(policy, temperature=temperature, entropy=entropy, values=part.values is not None)
+    options: dict[str, Any] = {"temperature": temperature, "entropy": entropy, "share_prompts": share_prompts}
+    found = part.log_probs(policy, values=part.values is not None, **options)
     values: Tensor | None = found[2] if part.values is not None else None
     return SampledTokens(
         log_probs=found[0],

@@ -33,6 +33,7 @@ class GRPOModule(PolicyModule):
         kl: the KL's target, where its weight is adapted to one.
         micro_batch_tokens: see `PolicyModule`.
         gradient_checkpointing: see `PolicyModule`.
+        share_prompts: see `PolicyModule`.
     """
 
     logged_as = "train"
@@ -50,6 +51,7 @@ class GRPOModule(PolicyModule):
         kl: KLConfig | None = None,
         micro_batch_tokens: int = 0,
         gradient_checkpointing: bool = False,
+        share_prompts: bool = False,
     ) -> None:
         super().__init__(
             policy,
@@ -58,6 +60,7 @@ class GRPOModule(PolicyModule):
             max_grad_norm=config.max_grad_norm,
             micro_batch_tokens=micro_batch_tokens,
             gradient_checkpointing=gradient_checkpointing,
+            share_prompts=share_prompts,
         )
         self.config = config
         self.temperature = temperature
@@ -70,7 +73,8 @@ class GRPOModule(PolicyModule):
         """One update: every minibatch of every inner epoch takes one optimiser step."""
         start = time.perf_counter()
         # Before minibatches tear the groups apart.
-        prepare(batch, self.policy, self.objective, self.coefficients.kl, self.temperature)
+        scoring = {"temperature": self.temperature, "share_prompts": self.share_prompts}
+        prepare(batch, self.policy, self.objective, self.coefficients.kl, **scoring)
         generator = torch.Generator().manual_seed(self.global_step)
         steps = [
             self.optimise(minibatch)
@@ -87,11 +91,13 @@ class GRPOModule(PolicyModule):
         self._log_rollouts(batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the coefficients that have been adapted."""
+        """Also keeps the coefficients that have been adapted."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["coefficients"] = self.coefficients.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with them."""
+        super().on_load_checkpoint(checkpoint)
         self.coefficients.load_state_dict(checkpoint.get("coefficients", {}))
 
     def loss(self, part: ExperienceBatch, counts: LossCounts) -> tuple[Tensor, Stats]:
@@ -102,7 +108,9 @@ class GRPOModule(PolicyModule):
             counts: see `PolicyModule.loss`.
         """
         wanted: WithEntropy = "gradient" if self.coefficients.entropy_matters else "value"
-        tokens = sampled_tokens(part, self.policy, temperature=self.temperature, entropy=wanted)
+        tokens = sampled_tokens(
+            part, self.policy, temperature=self.temperature, entropy=wanted, share_prompts=self.share_prompts
+        )
         loss, stats = self.objective.loss(
             tokens,
             counts,

@@ -12,6 +12,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 
 from medvista.functional.objectives import LossCounts
+from medvista.modules.checkpoint_contents import check_summary, keep_out_frozen, save_summary
 from medvista.modules.gradient_checkpointing import training_modes
 from medvista.modules.micro_batches import micro_batches
 from medvista.modules.nonfinite import NonfiniteSteps
@@ -38,6 +39,7 @@ class PolicyModule(lightning.LightningModule):
         max_grad_norm: that gradients are clipped to.
         micro_batch_tokens: see `micro_batches`.
         gradient_checkpointing: compute a layer's activations again in backward instead of keeping them.
+        share_prompts: see `VLMPolicy.forward`.
     """
 
     adapter_dropout: ClassVar[bool] = False  # whether adapters may drop out, see `training_modes`
@@ -53,6 +55,7 @@ class PolicyModule(lightning.LightningModule):
         max_grad_norm: float = 1.0,
         micro_batch_tokens: int = 0,
         gradient_checkpointing: bool = False,
+        share_prompts: bool = False,
     ) -> None:
         super().__init__()
         self.automatic_optimization = False
@@ -62,9 +65,11 @@ class PolicyModule(lightning.LightningModule):
         self.max_grad_norm = max_grad_norm
         self.micro_batch_tokens = micro_batch_tokens
         self.gradient_checkpointing = gradient_checkpointing
+        self.share_prompts = share_prompts
         self.grad_norm = torch.tensor(0.0)  # of the last step, before clipping
         self.nonfinite = NonfiniteSteps()
         freeze(policy, optimiser)
+        keep_out_frozen(self)
 
     def loss(self, part: Any, counts: LossCounts) -> tuple[Tensor, Stats]:
         """The loss of some rows of a step, and what to log of them: sums over counts, so that parts add up.
@@ -85,6 +90,9 @@ class PolicyModule(lightning.LightningModule):
         dropout = self.adapter_dropout
         training_modes(self.policy, checkpointing=self.gradient_checkpointing, adapter_dropout=dropout)
         self.policy.always_looks = bool(self._sharded())
+        if self.share_prompts:
+            with self.trainer.precision_plugin.forward_context():
+                self.policy.find_out_whether_prompts_can_be_shared()
 
     def optimise(self, rows: TokenBatch) -> Stats:
         """One optimiser step on this process's rows of it; a collective step.
@@ -97,7 +105,9 @@ class PolicyModule(lightning.LightningModule):
         counts = world_counts(rows.loss_mask)
         sharded = self._sharded()
         # Each pass through a sharded model gathers its weights, so all processes take as many: one per part.
-        parts = micro_batches(rows, self.micro_batch_tokens, most_rows=ROWS_AT_ONCE if sharded else None)
+        most_rows = ROWS_AT_ONCE if sharded else None
+        prompts = rows.shared_prompts(self.policy) if self.share_prompts else None
+        parts = micro_batches(rows, self.micro_batch_tokens, most_rows=most_rows, prompts=prompts)
         found = []
         optimizer.zero_grad()
         for number, part in enumerate(parts, start=1):
@@ -121,6 +131,14 @@ class PolicyModule(lightning.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Episodes are scored by `BenchmarkValidation`."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `keep_out_frozen`."""
+        save_summary(checkpoint, self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The weights that the checkpoint leaves out have to be those that it was written beside."""
+        check_summary(checkpoint, self)
 
     def configure_optimizers(self) -> Any:
         """See `OptimiserConfig`."""

@@ -10,6 +10,9 @@ from medvista.policies.engines import (
     SamplingParams,
     ScriptedPolicy,
     TransformersEngine,
+    VLLMEngine,
+    VLLMModel,
+    check_vllm,
     text_completion,
 )
 from medvista.policies.loading import Loading
@@ -27,9 +30,12 @@ __all__ = [
     "SamplingParams",
     "ScriptedPolicy",
     "TransformersEngine",
+    "VLLMEngine",
+    "VLLMModel",
     "VLMPolicy",
     "assemble",
     "build_nano",
+    "check_vllm",
     "merge_adapters",
     "read_base",
     "text_completion",

@@ -19,9 +19,12 @@ from medvista.functional.log_probs import WithEntropy, chosen_log_probs
 from medvista.parsing import TAGS
 from medvista.policies.adapters import has_adapters, read_base, save_adapters, unwrapped
 from medvista.policies.families import Family, Image, TurnEnds, family_class, find_chat_template, turn_ends
+from medvista.policies.hidden_states import Rows, can_share_prompts, states_before, states_behind_shared_prompts
+from medvista.policies.image_features import ImageFeatures, shapes
 from medvista.policies.loading import Loading, load_model
 from medvista.policies.logits_head import apply_head, head_form
 from medvista.policies.precision import apply_to_all_but_tables
+from medvista.policies.shared_prompts import Prompt, find_prompts
 
 ROWS_AT_ONCE = 48  # of similar length, in one pass through the model
 _UNKNOWN = "unknown"  # the form of the head before the first forward pass
@@ -51,6 +54,8 @@ class VLMPolicy(nn.Module):
         self.family: Family = family_class(config)(config, tokenizer, image_processor)
         self.always_looks = False  # see `_beside_a_blank_picture`
         self._head_form: str | None = _UNKNOWN
+        self._shares_prompts: bool | None = None  # not known before the first pass in which it matters
+        self.features = ImageFeatures(self)  # of the images of one forward pass
         self.value_head: nn.Linear | None = None
         self.turn_ends: TurnEnds = turn_ends(tokenizer, self.base_model.generation_config)
         vocab_size = self.base_model.get_output_embeddings().weight.shape[0]
@@ -180,10 +185,12 @@ class VLMPolicy(nn.Module):
         entropy: WithEntropy = "no",
         values: bool = False,
         rows_at_once: int = ROWS_AT_ONCE,
+        share_prompts: bool = False,
     ) -> tuple[Tensor, ...]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
         Rows are scored in buckets of similar length, and the vocabulary only at the positions that count, in chunks.
+        An image that several rows show is encoded once.
 
         Args:
             token_ids: ``[N, T]``, right-padded.
@@ -194,57 +201,95 @@ class VLMPolicy(nn.Module):
             entropy: whether to compute the entropies, in nats, and with a gradient or not.
             values: whether to compute those of the value head, too.
             rows_at_once: size of a bucket.
+            share_prompts: whether a prompt that several rows begin with is computed once, where the model allows it.
 
         Returns:
             ``[N, T]`` log-probabilities, entropies (zeros unless asked for) and, if asked for, values; 0 without loss.
         """
+        self.features.clear()  # of a pass that failed
         scores = [torch.zeros_like(token_ids, dtype=torch.float32)] * (3 if values else 2)
-        for rows in attention_mask.sum(dim=1).argsort(stable=True).split(rows_at_once):
-            longest = int(attention_mask[rows].sum(dim=1).max())
-            ids, mask = token_ids[rows, :longest], attention_mask[rows, :longest]
-            tensors = self.family.collate([image for row in rows.tolist() for image in images[row]], token_ids.device)
-            row, column = loss_mask[rows, :longest].nonzero(as_tuple=True)
-            if self.always_looks and not tensors:
-                ids, mask, tensors = self._beside_a_blank_picture(ids, mask)
-            head, states = self._states_before(ids, mask, tensors, row, column)
+        prompts = self.shared_prompts(token_ids, attention_mask, loss_mask, images) if share_prompts else None
+        for chosen in _buckets(attention_mask.sum(dim=1), prompts, rows_at_once):
+            longest = int(attention_mask[chosen].sum(dim=1).max())
+            picked = chosen.tolist()
+            rows = Rows(
+                ids=token_ids[chosen, :longest],
+                mask=attention_mask[chosen, :longest],
+                images=[images[row] for row in picked],
+            )
+            row, column = loss_mask[chosen, :longest].nonzero(as_tuple=True)
+            drawn = rows.ids[row, column]
+            begin = None if prompts is None else [prompts[row] for row in picked]
+            if self.always_looks and not rows.shown:
+                rows, begin = self._beside_a_blank_picture(rows), None
+            head, states = self._states_before(rows, begin, row, column)
             found: tuple[Tensor, ...] = chosen_log_probs(
-                head, states, ids[row, column], self.allowed_ids, temperature=temperature, entropy=entropy
+                head, states, drawn, self.allowed_ids, temperature=temperature, entropy=entropy
             )
             found = (*found, self._values(states)) if values else found
-            scores = [all_.index_put((rows[row], column), some) for all_, some in zip(scores, found, strict=True)]
+            scores = [all_.index_put((chosen[row], column), some) for all_, some in zip(scores, found, strict=True)]
+        self.features.clear()  # the next pass may have other weights, and these hold the graph
         return tuple(scores)
+
+    def shared_prompts(
+        self, token_ids: Tensor, attention_mask: Tensor, loss_mask: Tensor, images: Sequence[Sequence[Image]]
+    ) -> list[Prompt] | None:
+        """What rows begin with; None where no two begin alike, or the model cannot compute it once for several.
+
+        Args: see `forward`, in which the model is asked whether it can; of a sharded one only there.
+        """
+        if self._shares_prompts is None:  # found out whatever the rows are, so that all processes do it together
+            self._shares_prompts = self._form_of_head() is not None and can_share_prompts(self)
+        if not self._shares_prompts:
+            return None
+        prompts = find_prompts(token_ids, attention_mask, loss_mask, images, self.family)
+        return prompts if len({prompt.number for prompt in prompts}) < len(prompts) else None
+
+    @torch.no_grad()
+    def find_out_whether_prompts_can_be_shared(self) -> None:
+        """Before rows are split by what can be shared; a collective step where the policy is sharded."""
+        ids = self.allowed_ids.nonzero()[:8].T
+        mask = torch.ones_like(ids)
+        self(ids, mask, mask.cumsum(dim=1) > 1, [()], share_prompts=True)
 
     def _values(self, states_KD: Tensor) -> Tensor:
         """``[K]`` what is expected to be earned from each position on."""
         assert self.value_head is not None, "add_value_head first"
         return self.value_head(states_KD.to(self.value_head.weight.dtype)).squeeze(-1).float()
 
-    def _beside_a_blank_picture(self, ids: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    def _beside_a_blank_picture(self, rows: Rows) -> Rows:
         """Rows without an image, and below them one that shows nothing, so that the vision tower takes part.
 
         A vision tower that is sharded over processes gathers its weights, and adds up its gradients, in all or in none.
         """
         (blank,) = self.family.see([np.zeros((64, 64), dtype=np.uint8)])
         text = self.tokenizer(self.family.placeholders(blank), add_special_tokens=False, return_tensors="pt")
-        shown = text.input_ids[0].to(ids)
-        below = (0, max(0, len(shown) - ids.shape[1]), 0, 1)  # columns for it, and a row
-        ids, mask = nn.functional.pad(ids, below), nn.functional.pad(mask, below)
+        shown = text.input_ids[0].to(rows.ids)
+        below = (0, max(0, len(shown) - rows.ids.shape[1]), 0, 1)  # columns for it, and a row
+        ids, mask = nn.functional.pad(rows.ids, below), nn.functional.pad(rows.mask, below)
         ids[-1, : len(shown)], mask[-1, : len(shown)] = shown, 1
-        return ids, mask, self.family.collate([blank], ids.device)
+        return Rows(ids=ids, mask=mask, images=[*rows.images, [blank]])
 
     def _states_before(
-        self, ids: Tensor, mask: Tensor, images: Mapping[str, Tensor], row: Tensor, column: Tensor
+        self, rows: Rows, prompts: Sequence[Prompt] | None, row: Tensor, column: Tensor
     ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """A head, and the ``[K, D]`` states whose logits the tokens at ``(row, column)`` were drawn from."""
+        form = self._form_of_head()
+        if form is None:  # the states are the logits themselves
+            positions = self.position_ids(rows.ids, rows.mask, shapes(rows.shown, rows.ids.device))
+            images = self.features.inputs(rows.shown)
+            return torch.nn.Identity(), self.logits(rows.ids, rows.mask, images, position_ids=positions)[
+                row, column - 1
+            ]
+        head = partial(apply_head, self.base_model, form)
+        if prompts is None:
+            return head, states_before(self, rows, row, column)
+        return head, states_behind_shared_prompts(self, rows, prompts, row, column)
+
+    def _form_of_head(self) -> str | None:
         if self._head_form is _UNKNOWN:
             self._head_form = head_form(self.base_model, self._on_some_text)
-        form = self._head_form
-        if form is None:  # the states are the logits themselves
-            return torch.nn.Identity(), self.logits(ids, mask, images)[row, column - 1]
-        positions = self.position_ids(ids, mask, images)
-        kwargs = {**self.family.beside(ids), **images, "position_ids": positions, "use_cache": False}
-        hidden = self.body(input_ids=ids, attention_mask=mask, **kwargs)
-        return partial(apply_head, self.base_model, form), hidden[0][row, column - 1]
+        return self._head_form
 
     def _on_some_text(self, model: Any) -> Any:
         """What a model, or the body of it, gives for a few tokens of text."""
@@ -253,6 +298,17 @@ class VLMPolicy(nn.Module):
         positions = self.position_ids(ids, mask, {})
         kwargs = {**self.family.beside(ids), "position_ids": positions, "use_cache": False}
         return model(input_ids=ids, attention_mask=mask, **kwargs)
+
+
+def _buckets(lengths: Tensor, prompts: Sequence[Prompt] | None, size: int) -> Sequence[Tensor]:
+    """Numbers of rows of similar length, those of one prompt side by side."""
+    if prompts is None:
+        return lengths.argsort(stable=True).split(size)
+    longest: dict[int, int] = {}
+    for length, prompt in zip(lengths.tolist(), prompts, strict=True):
+        longest[prompt.number] = max(length, longest.get(prompt.number, 0))
+    order = sorted(range(len(prompts)), key=lambda row: (longest[prompts[row].number], prompts[row].number))
+    return torch.tensor(order, device=lengths.device).split(size)
 
 
 def tokenizer_path(path: str | Path) -> str | Path:

@@ -2,6 +2,7 @@
 
 from medvista.rollout.batches import SampleBatch, TrajectoryBatch, UpdateRequest
 from medvista.rollout.collector import RolloutCollector
+from medvista.rollout.demonstrated_turns import demonstrated_turns
 from medvista.rollout.experience import ExperienceBatch, TokenBatch, tokenize_trajectory
 from medvista.rollout.forks import Fork, ForkConfig, ForkedEngine, MakeForkCollector, call_credits
 from medvista.rollout.group_filter import GroupChoice, choose_groups
@@ -22,6 +23,7 @@ __all__ = [
     "UpdateRequest",
     "call_credits",
     "choose_groups",
+    "demonstrated_turns",
     "minibatches",
     "rollout_statistics",
     "tokenize_trajectory",

@@ -9,7 +9,9 @@ from typing import Any, Self
 import torch
 from torch import Tensor
 
-from medvista.policies import ChatRenderer, VLMPolicy, text_completion
+from medvista.policies import ChatRenderer, VLMPolicy
+from medvista.policies.shared_prompts import Prompt
+from medvista.rollout.demonstrated_turns import demonstrated_turns
 from medvista.types import TokenStream, Trajectory, TrajectoryGroup
 
 Images = tuple[Mapping[str, Tensor], ...]
@@ -41,6 +43,10 @@ class TokenBatch:
     def log_probs(self, policy: VLMPolicy, **options: Any) -> tuple[Tensor, ...]:
         """See `VLMPolicy.forward`: ``[N, T]`` log-probabilities and entropies, and values if asked for."""
         return policy(self.token_ids, self.attention_mask, self.loss_mask, self.images, **options)
+
+    def shared_prompts(self, policy: VLMPolicy) -> list[Prompt] | None:
+        """See `VLMPolicy.shared_prompts`."""
+        return policy.shared_prompts(self.token_ids, self.attention_mask, self.loss_mask, self.images)
 
     def to(self, device: torch.device | str) -> Self:
         """The batch with its tensors on a device."""
@@ -113,16 +119,16 @@ class ExperienceBatch(TokenBatch):
 
 
 def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:
-    """The token stream of a recorded episode, as a rollout that wrote the same texts would have made it."""
+    """The token stream of a recorded episode, as a rollout that wrote the same texts would have made it.
+
+    Raises:
+        UserError: see `demonstrated_turns`.
+    """
     stream = TokenStream().append_segment(renderer.prompt([trajectory.observation])[0])
-    for turn in trajectory.turns:
-        closed = turn.completion.finish_reason == "stop"  # else the token budget cut it: nobody wrote its end
-        policy = renderer.policy
-        text = turn.completion.text
-        written = text_completion(text, policy.tokenizer, closed=closed, end=policy.turn_ends.written)
+    for turn, written in zip(trajectory.turns, demonstrated_turns(trajectory, renderer.policy), strict=True):
         stream = stream.append_completion(written)
         if turn.observation is not None:
-            stream = stream.append_segment(renderer.delta([turn.observation], [closed])[0])
+            stream = stream.append_segment(renderer.delta([turn.observation], [written.finish_reason == "stop"])[0])
     return stream
 
 

@@ -131,15 +131,17 @@ def test_every_key_shapes_a_stage_or_the_episodes_or_is_named_as_one_that_does_n
             "output_dir",
             "cache_dir",
             "resume",
-            "claim",
             "overrides",
+            "sweep",
         ),
         "data.max_bad_fraction",
         *("data.root", "data.test_images", "direct.path", "sft.path", "pretrain.rebuild", "evaluation"),
         *("env.workers", "env.tools_executor", "env.tools_concurrency", "env.tools_memory_mb", "env.tools_cache_mb"),
         *("env.burned_in_text", "policy.path", "policy.language_model", "policy.untrained", "policy.endpoint"),
         *("policy.cache_tokens", "trainer.max_nonfinite_steps"),
-        *("rl.check_batches", "rl.engine_tolerance", "rl.monitor"),
+        *("policy.vllm.enforce_eager", "policy.vllm.gpu_memory_utilization"),
+        *("policy.vllm.max_model_len", "policy.vllm.tensor_parallel_size"),
+        *("rl.check_batches", "rl.decomposition", "rl.engine_tolerance", "rl.monitor"),
         *(
             "trainer.accelerator",
             "trainer.threads",
@@ -148,7 +150,7 @@ def test_every_key_shapes_a_stage_or_the_episodes_or_is_named_as_one_that_does_n
             "trainer.gpu",
         ),
         *("trainer.devices", "trainer.num_nodes", "trainer.strategy", "trainer.timeout_minutes"),
-        *("trainer.gradient_checkpointing", "trainer.micro_batch_tokens"),
+        *("trainer.gradient_checkpointing", "trainer.micro_batch_tokens", "trainer.share_prompts"),
     }
     assert {name for name in silent if not any(_covers(found, name) for found in without_influence)} == set()
 

@@ -15,9 +15,10 @@ from tensorboard.backend.event_processing.event_file_loader import EventFileLoad
 
 from medvista.app.training.checkpoint_io import CheckedCheckpointIO
 from medvista.app.training.checkpoints import newest_checkpoint
-from medvista.app.training.metrics_log import MetricsLog, read_metrics
+from medvista.app.training.metrics_log import MetricsLog
 from medvista.app.training.stage_logs import StageLogs
 from medvista.callbacks import BenchmarkValidation, PolicyCheckpoint, TrajectoryLogger
+from medvista.data.metrics_table import read_metrics
 from medvista.data.trajectories import read_trajectories
 from medvista.datamodules import SFTDataModule
 from medvista.errors import UserError

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -36,10 +37,10 @@ def loaded(nano: VLMPolicy, tmp_path: Path) -> VLMPolicy:
     return policy
 
 
-def learn(policy: VLMPolicy, batch: TokenBatch) -> tuple[int, list[torch.Tensor]]:
+def learn(policy: VLMPolicy, batch: TokenBatch, **options: bool) -> tuple[int, list[torch.Tensor]]:
     """Bytes kept from forward to backward, and the gradients."""
     with LiveBytes() as bytes_:
-        loss = batch.log_probs(policy)[0].sum()
+        loss = batch.log_probs(policy, **options)[0].sum()
         kept = bytes_.now
         loss.backward()
     return kept, [p.grad for p in policy.parameters() if p.grad is not None]
@@ -50,11 +51,23 @@ def test_a_loaded_policy_keeps_less_for_backward_and_has_the_same_gradients(
 ) -> None:
     checkpointed = copy.deepcopy(loaded)
     training_modes(loaded, checkpointing=False)
-    training_modes(checkpointed, checkpointing=True)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", FutureWarning)  # by the name it has in transformers 6
+        training_modes(checkpointed, checkpointing=True)
     (kept, gradients), (less, same) = learn(loaded, batch), learn(checkpointed, batch)
     assert less < 0.6 * kept  # of two layers
     assert len(same) == len(gradients) > 10
     assert all(torch.allclose(a, b, atol=1e-6) for a, b in zip(gradients, same, strict=True))
+
+
+def test_prompts_are_shared_when_layers_are_computed_again_too(loaded: VLMPolicy, batch: TokenBatch) -> None:
+    siblings = batch.select([0, 0, 1, 0])
+    checkpointed = copy.deepcopy(loaded)
+    training_modes(checkpointed, checkpointing=True)
+    (_, gradients), (_, same) = learn(loaded, siblings), learn(checkpointed, siblings, share_prompts=True)
+    assert siblings.shared_prompts(checkpointed) is not None
+    largest = max(gradient.abs().max() for gradient in gradients)
+    assert all((a - b).abs().max() < 1e-5 * largest for a, b in zip(gradients, same, strict=True))
 
 
 def test_layers_are_in_training_mode_and_dropout_is_not(loaded: VLMPolicy, batch: TokenBatch) -> None:

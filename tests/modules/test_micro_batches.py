@@ -14,9 +14,10 @@ from torch.utils.data import DataLoader
 
 from medvista.functional.objectives import LossCounts
 from medvista.modules import OptimiserConfig, SFTModule
-from medvista.modules.micro_batches import micro_batches, rows_by_length
+from medvista.modules.micro_batches import micro_batches, rows_by_length, rows_by_prompt
 from medvista.modules.policy_module import Stats
 from medvista.policies import VLMPolicy
+from medvista.policies.shared_prompts import Prompt
 from medvista.rollout import TokenBatch
 from medvista.settings import Aggregation
 from medvista.types import Trajectory
@@ -129,3 +130,22 @@ def test_a_step_that_16_bits_overflowed_moves_neither_weights_nor_schedule(
     assert module.lr_schedulers().last_epoch == 0  # type: ignore[union-attr]
     module, moved, _ = step(nano, batch, make_trainer, tokens=1, plugins=[sixteen_bit(2.0**8)])
     assert module.lr_schedulers().last_epoch == 1  # type: ignore[union-attr]
+
+
+@pytest.mark.parametrize("tokens", [1, 40, 70, 100, 1000])
+@pytest.mark.parametrize("most_rows", [None, 3])
+def test_a_prompt_is_paid_for_once_per_part_and_a_group_that_fits_stays_whole(
+    tokens: int, most_rows: int | None
+) -> None:
+    prompts = [Prompt(number, (20, 9, 30)[number], 0) for number in (0, 1, 0, 2, 1, 0, 2)]
+    lengths = [30, 12, 31, 35, 10, 25, 60]
+    parts = rows_by_prompt(lengths, prompts, tokens, most_rows)
+    assert sorted(row for part in parts for row in part) == list(range(7))
+    for part in parts:
+        paid = sum({prompts[row].number: prompts[row].tokens for row in part}.values())
+        cost = paid + sum(lengths[row] - prompts[row].tokens for row in part)
+        assert cost <= tokens or len(part) == 1
+        assert most_rows is None or len(part) <= most_rows
+    if tokens >= 70 and most_rows is None:  # the largest group takes 65
+        where = {row: number for number, part in enumerate(parts) for row in part}
+        assert len({where[row] for row in (0, 2, 5)}) == len({where[row] for row in (3, 6)}) == 1

@@ -10,6 +10,7 @@ from medvista.app.config.rl_schema import RLConfig
 from medvista.schema_field import setting
 from medvista.settings import (
     EndpointConfig,
+    EngineName,
     ExpertConfig,
     GroundConfig,
     LoRAConfig,
@@ -21,6 +22,7 @@ from medvista.settings import (
     RetrieveConfig,
     SegmentConfig,
     ToolLimits,
+    VLLMConfig,
     WeightsDtype,
 )
 
@@ -32,6 +34,12 @@ class DataConfig:
     benchmark: str = setting("phantom", help="phantom, a name of docs/benchmarks.md such as slake, or a YAML file.")
     more_benchmarks: list[str] = setting(
         [], help="Further benchmarks whose training questions are mixed in, each as often as it has questions."
+    )
+    mixing: dict[str, float] = setting(
+        {},
+        help="Weight of each benchmark in training, such as {vqa_rad: 2, slake: 1}: its share of RL's questions and of "
+        "SFT's demonstrations, each gone through before one comes again; {}: as often as it has questions.",
+        also=("mixture", "data_mixture", "sampling_weights", "probabilities"),
     )
     exclude_test_images: bool = setting(
         False, help="Leaves out training and validation questions about images that a test set of the run has."
@@ -151,6 +159,12 @@ class PolicyConfig:
     )
     lora: LoRAConfig | None = None
     endpoint: EndpointConfig | None = None
+    engine: EngineName = setting(
+        "transformers",
+        help="What generates episodes in this process: the trained model itself, or a copy in vLLM, docs/engines.md.",
+        also=("rl.engine", "rollout_backend", "use_vllm"),
+    )
+    vllm: VLLMConfig = field(default_factory=VLLMConfig)
     cache_tokens: int | None = setting(
         None,
         help="Tokens that the key-value cache of rollouts may hold, about; episodes beyond them wait. null: no limit.",
@@ -261,6 +275,12 @@ class TrainerConfig:
         "(arXiv 1604.06174): less memory, about a third more time.",
         also=("activation_checkpointing",),
     )
+    share_prompts: bool = setting(
+        True,
+        help="Computes a prompt that several rows of a step begin with, siblings most of all, once for all of them, "
+        "where the model allows it, which is tried at the start. false: each row by itself.",
+        also=("use_shared_prefix", "prefix_sharing", "prefix_grouper"),
+    )
     gpu: str = setting(
         "", help="Kind of GPU that --dry-run reckons with: a10, rtx4090, l40s, a100, h100 or h200; empty: the one here."
     )
@@ -285,13 +305,36 @@ class TrainerConfig:
 
 
 @dataclass(kw_only=True)
-class ClaimConfig:
-    """A claim over seeds and teachers: each pair is a run of its own, in a folder of its own."""
+class SlurmConfig:
+    """What each run of a sweep asks SLURM for; processes and machines are those of trainer."""
+
+    partition: str | None = setting(None, help="Partition; null: the cluster's own choice.", also=("queue",))
+    minutes: int = setting(240, help="Time limit of a run; one that hits it goes on in a new job.", above=0)
+    cpus: int = setting(4, help="CPU cores per process.", above=0)
+    gpus: int = setting(0, help="GPUs per machine.", least=0)
+    memory_gb: float = setting(16.0, help="Memory per machine, in gibibytes.", above=0)
+    more: dict[str, str] = setting({}, help="Further options of sbatch by their long names, as {account: lab}.")
+
+
+@dataclass(kw_only=True)
+class SweepConfig:
+    """Variants of an experiment at several seeds: each pair is a run of its own, in a folder of its own."""
 
     experiment: str = setting("nano", help="Experiment that each run extends.")
-    seeds: list[int] = setting([], help="Seeds; each runs with each teacher.", least=0)
-    teachers: dict[str, list[str]] = setting({}, help="Overrides that make a teacher, by its name.")
+    seeds: list[int] = setting([], help="Seeds; each variant runs at each.", least=0)
+    common: list[str] = setting([], help="Overrides of every variant, which its own may override again.")
+    variants: dict[str, list[str]] = setting({}, help="Overrides that make a variant, by its name.")
+    baseline: str = setting("", help="The variant that the others are compared with; empty: the first.")
+    compare: Literal["variants", "arms"] = setting(
+        "variants",
+        help="What is tested in pairs: each variant against the baseline, arm by arm, or sft_rl against the other "
+        "arms, variant by variant.",
+    )
     workers: int = setting(2, help="Runs at a time.", above=0)
+    launcher: Literal["local", "slurm"] = setting(
+        "local", help="Where runs go: processes on this machine, or a SLURM array (needs the extra slurm)."
+    )
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
 
 
 @dataclass(kw_only=True)
@@ -348,4 +391,4 @@ class ExperimentConfig:
     rejection: RejectionConfig = field(default_factory=RejectionConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    claim: ClaimConfig | None = None
+    sweep: SweepConfig | None = None

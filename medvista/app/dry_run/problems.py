@@ -64,7 +64,7 @@ def _folders(config: ExperimentConfig) -> str:
 
 def _trainer(config: ExperimentConfig) -> str:
     # What this machine lacks is no mistake: a dry run stands on a login node.
-    check_trainer(replace(config.trainer, accelerator="cpu", devices=1, num_nodes=1))
+    check_trainer(replace(config.trainer, accelerator="cpu", devices=1, num_nodes=1), config.policy)
     trainer = config.trainer
     return f"{trainer.strategy}, {trainer.precision}, {trainer.num_nodes} x {trainer.devices} GPU"
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.evaluating.ending import print_ending
 from medvista.app.evaluating.playing import Episodes
-from medvista.app.training.metrics_log import read_metrics
+from medvista.data.metrics_table import read_metrics
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.page.episode_choice import pick_episodes

@@ -9,7 +9,6 @@ from __future__ import annotations
 import csv
 import io
 import time
-import zlib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,10 +17,8 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from medvista.data.atomic import write_whole
-from medvista.errors import UserError
+from medvista.data.metrics_table import CHECKSUM, row_checksum
 
-_CHECKSUM = "crc32"
-_MEND = "delete it, and the report does without this curve"
 _PERIOD_S = 10.0  # between two writes; also whenever a checkpoint is saved, and at the end
 
 
@@ -72,9 +69,9 @@ class MetricsLog(Logger):
             return
         text = io.StringIO(newline="")
         names = sorted({name for row in self.rows for name in row})
-        writer = csv.DictWriter(text, fieldnames=[*names, _CHECKSUM])
+        writer = csv.DictWriter(text, fieldnames=[*names, CHECKSUM])
         writer.writeheader()
-        writer.writerows({**row, _CHECKSUM: _checksum(row)} for row in self.rows)
+        writer.writerows({**row, CHECKSUM: row_checksum(row)} for row in self.rows)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, text.getvalue())
         self._saved = len(self.rows)
@@ -89,27 +86,3 @@ class MetricsLog(Logger):
         self.rows = list(rows)
         self._saved = -1
         self.write()
-
-
-def read_metrics(path: Path) -> list[dict[str, str]]:
-    """The rows of a table, each with the cells that are not empty.
-
-    Raises:
-        UserError: a row is not as it was written, or the file cannot be read.
-    """
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = [{name: value for name, value in row.items() if name and value} for row in csv.DictReader(file)]
-            for number, row in enumerate(rows, start=1):
-                if row.pop(_CHECKSUM, None) not in (None, _checksum(row)):
-                    raise UserError(f"{path} is damaged: row {number} is not the one that was written; {_MEND}.")
-                int(row["step"])
-                [float(value) for value in row.values()]
-    except (OSError, ValueError, KeyError, TypeError, csv.Error) as error:
-        raise UserError(f"{path} is damaged ({' '.join(str(error).split())[:100]}): {_MEND}.") from None
-    return rows
-
-
-def _checksum(row: Mapping[str, Any]) -> str:
-    cells = sorted((name, str(value)) for name, value in row.items() if str(value))
-    return f"x{zlib.crc32(repr(cells).encode()):08x}"  # no number, which a spreadsheet would round

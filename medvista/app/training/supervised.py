@@ -12,6 +12,7 @@ from medvista.app.arms import Conditions
 from medvista.app.config.schema import ExperimentConfig, SFTConfig
 from medvista.app.players import Players
 from medvista.app.training.checkpoint_io import CheckedCheckpointIO
+from medvista.app.training.data_order import demonstration_order
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.trainer import fit_stage
 from medvista.callbacks import PolicyCheckpoint
@@ -31,6 +32,7 @@ def train_sft(
     conditions: Conditions,
     *,
     steps: int,
+    benchmarks: Sequence[str] = (),
     seconds: float | None = None,
     keep_best: bool = False,
 ) -> StageRecord:
@@ -44,6 +46,7 @@ def train_sft(
         sft: batch size and optimiser.
         conditions: of the validation episodes.
         steps: optimiser steps at most.
+        benchmarks: of each stream, for ``data.mixing``.
         seconds: wall time at most.
         keep_best: end with the weights of the best validation instead of the last.
     """
@@ -61,6 +64,7 @@ def train_sft(
         batch_size=sft.batch_size,
         seed=config.seed,
         max_new_tokens=config.max_new_tokens,
+        order=demonstration_order(config, benchmarks),
     )
     fit_stage(config, players.progress, folder, module, data, [checkpoint, timer], steps)
     best = agreed(checkpoint.best_model_path)

@@ -74,7 +74,7 @@ class Objective:
     kl_estimator: KLEstimator
     entropy_coefficient: float = 0.0
     longest: int = 1  # tokens that an episode may write; the constant of aggregation="constant"
-    correction: CorrectionConfig = field(default_factory=CorrectionConfig)
+    correction: CorrectionConfig = field(default_factory=lambda: CorrectionConfig().decided(same_numbers=True))
     value: ValueConfig = field(default_factory=ValueConfig)
 
     @property

@@ -4,6 +4,8 @@ from medvista.policies.engines.base import Engine, GenerationRequest, SamplingPa
 from medvista.policies.engines.endpoint import EndpointEngine
 from medvista.policies.engines.scripted import ScriptedPolicy, text_completion
 from medvista.policies.engines.transformers import TransformersEngine
+from medvista.policies.engines.vllm import VLLMEngine
+from medvista.policies.engines.vllm_model import VLLMModel, check_vllm
 
 __all__ = [
     "EndpointEngine",
@@ -12,5 +14,8 @@ __all__ = [
     "SamplingParams",
     "ScriptedPolicy",
     "TransformersEngine",
+    "VLLMEngine",
+    "VLLMModel",
+    "check_vllm",
     "text_completion",
 ]

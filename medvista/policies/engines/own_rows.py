@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from medvista.policies.engines.base import GenerationRequest
-from medvista.policies.engines.image_features import ImageFeatures, shapes
+from medvista.policies.image_features import ImageFeatures, shapes
 from medvista.policies.vlm_policy import VLMPolicy
 
 

@@ -10,8 +10,8 @@ import torch
 from torch import Tensor
 
 from medvista.policies.engines.base import GenerationRequest
-from medvista.policies.engines.image_features import ImageFeatures, shapes
 from medvista.policies.engines.row_cache import CachedRow, RowCache
+from medvista.policies.image_features import ImageFeatures, shapes
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.types import TokenStream
 

@@ -68,6 +68,18 @@ class Family:
         """What the chat template writes where a picture goes."""
         return self.image_token
 
+    @classmethod
+    def tokens_of_square(cls, config: Any, side: int) -> int:
+        """Placeholders of a square picture, told from the model's configuration alone.
+
+        What only an image processor knows, such as the most pixels that it takes, is as published models have it.
+
+        Args:
+            config: of the model.
+            side: of the picture, in pixels.
+        """
+        raise NotImplementedError
+
     def placeholders(self, image: Image) -> str:
         """What stands in the prompt instead of the mark of a picture.
 
@@ -169,7 +181,7 @@ class Family:
             ids: ``[B, L]``, the tokens of the cache, those that are fed now included.
             real: ``[B, L]``, 1 where the cache holds a token.
         """
-        pattern, window = self.pattern(causal, columns, ids, real), self._window
+        pattern, window = self.pattern(causal, columns, ids, real), self.window
         if window is None:
             return pattern
         sliding = pattern & within_window(columns, real, window)
@@ -179,10 +191,10 @@ class Family:
     def new_cache(self) -> DynamicCache:
         """An empty key-value cache."""
         # A cache that knows of a window drops its oldest columns, which are not the oldest tokens where rows have gaps.
-        return DynamicCache(config=self.config.get_text_config()) if self._window is None else DynamicCache()
+        return DynamicCache(config=self.config.get_text_config()) if self.window is None else DynamicCache()
 
     @property
-    def _window(self) -> int | None:
+    def window(self) -> int | None:
         """How many tokens back the layers that do not see everything look; None where all do."""
         return getattr(self.config.get_text_config(), "sliding_window", None)  # most configurations know of none
 
