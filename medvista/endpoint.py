@@ -9,11 +9,14 @@ import logging
 import os
 import random
 import threading
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from medvista.circuit_breaker import CircuitBreaker
 from medvista.endpoint_answers import Reply, Usage, read_error, read_reply, retry_after, usage_of
 from medvista.endpoint_cache import AnswerCache
 from medvista.endpoint_limits import bounded, post
@@ -30,6 +33,7 @@ Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
+_PROBE_S, _LOOK_AGAIN_S = 10.0, 0.5  # while it is away: between two requests to it, and between two looks at the clock
 _TRANSIENT = {408, 409, 425, 429}  # and all 5xx: the same request may succeed later
 # Codes of a 429 or 402 that no waiting mends: the account is out of money.
 _UNPAID = {"insufficient_quota", "credit_balance_exhausted", "billing_hard_limit_reached", "billing_not_active"}
@@ -58,6 +62,7 @@ class ChatEndpoint:
         self._cache = AnswerCache(config.cache_dir) if config.cache_dir is not None else None
         self._http = _client(config, self._key)
         self._lock = threading.Lock()
+        self._breaker = CircuitBreaker(failures=1, pause_s=_PROBE_S)  # one request, all tries of it
         self._stop = threading.Event()  # wakes those who wait for a retry once another request failed for good
 
     def __repr__(self) -> str:
@@ -123,6 +128,8 @@ class ChatEndpoint:
         ]
         if usage.empty:
             parts.append(f"{usage.empty:,} of the replies empty")
+        if self._breaker.opened:
+            parts.append(f"away {self._breaker.opened} times, {self._breaker.open_s:,.0f} s in all")
         if kept.requests:
             parts.append(f"{kept.requests:,} answers more from disk")
         return f"{self.config.model}: {', '.join(parts)}"
@@ -142,22 +149,56 @@ class ChatEndpoint:
         return {name: value for name, value in (body | self.config.body).items() if value is not None}
 
     def _ask(self, body: Mapping[str, Any]) -> Reply:
-        """Post until there is an answer; waits grow twofold, by half at random so that clients do not come in step."""
+        """Posts until there is an answer, or the endpoint has been away for too long."""
+        began = time.monotonic()
+        while True:
+            try:
+                reply, problem = self._try(body)
+            except RequestRefusedError:
+                self._breaker.succeeded()
+                raise
+            except BaseException:
+                self._breaker.passed_over()
+                raise
+            if reply is not None:
+                self._breaker.succeeded()
+                return reply
+            self._breaker.failed()
+            self._await_turn(problem, began + self.config.outage_s)
+
+    def _await_turn(self, problem: str, until: float) -> None:
+        """Returns when this request is the one that may ask whether the endpoint is back, or it is.
+
+        Raises:
+            UserError: it has been away for too long, or never answered.
+        """
+        tries = self.config.retries + 1
+        log.info("%s gave no answer in %d attempts; now one request at a time asks for it.", self._who(), tries)
+        while True:
+            if not self.usage.requests or not self.config.outage_s or time.monotonic() > until:
+                raise UserError(f"{self._who()} gave no answer in {tries} attempts; the last: {problem}.")
+            if self._stop.wait(_LOOK_AGAIN_S):
+                raise UserError(f"{self._who()} is no longer asked: another request failed.")
+            if self._breaker.allows():
+                return
+
+    def _try(self, body: Mapping[str, Any]) -> tuple[Reply | None, str]:
+        """Some attempts; waits grow twofold, by half at random so that clients do not come in step."""
         config = self.config
         for attempt in range(config.retries + 1):
             reply, problem, asked_wait = self._post(body)
             if reply is not None:
-                return reply
+                return reply, ""
             if asked_wait > config.max_wait_s:
                 raise UserError(f"{self._who()} asks to wait {asked_wait:.0f} s ({problem}); run again later.")
             if attempt == config.retries:
-                break
+                return None, problem
             wait = max(asked_wait, config.backoff_s * 2**attempt) * random.uniform(1.0, 1.5)
             log.info("%s: %s; retry %d in %.1f s", self._who(), problem, attempt + 1, wait)
             self._count(Usage(retries=1))
             if self._stop.wait(wait):
                 raise UserError(f"{self._who()} is no longer asked: another request failed.")
-        raise UserError(f"{self._who()} gave no answer in {config.retries + 1} attempts; the last: {problem}.")
+        raise AssertionError("the last attempt returns")
 
     def _post(self, body: Mapping[str, Any]) -> tuple[Reply | None, str, float]:
         """One attempt: the reply, or what went wrong and the seconds the endpoint asks to wait."""
@@ -172,7 +213,7 @@ class ChatEndpoint:
             if reply is None:
                 return None, f"an answer in no form known: {self._redacted(response.text[:200])!r}", 0.0
             self._count(usage_of(reply))
-            return reply, "", 0.0
+            return replace(reply, text=self._redacted(reply.text)), "", 0.0
         said, code = read_error(response)
         self._raise_for_good(response.status_code, self._redacted(said), code)
         return None, f"HTTP {response.status_code}: {self._redacted(said)}", retry_after(response.headers)

@@ -148,6 +148,14 @@ class ToolLimits:
     )
     concurrency: int | None = setting(None, help="Calls of the tool at a time; more wait for their turn.", above=0)
     memory_mb: int | None = setting(None, help="Megabytes a worker may allocate, its weights included.", above=0)
+    breaker_failures: int | None = setting(
+        None,
+        help="Failures in a row that open its circuit breaker; null: see env.tools_breaker_failures.",
+        least=0,
+    )
+    breaker_pause_s: float | None = setting(
+        None, help="Seconds until the tool is tried again; null: see env.tools_breaker_pause_s.", above=0
+    )
 
     min_workers: int | None = setting(
         None,
@@ -233,6 +241,12 @@ class EndpointConfig:
     backoff_s: float = setting(1.0, help="Seconds before the first retry; doubles with each further one.", least=0)
     max_wait_s: float = setting(
         300.0, help="Longest wait, in seconds, that the endpoint's Retry-After may ask for.", least=0
+    )
+    outage_s: float = setting(
+        600.0,
+        help="Seconds that an endpoint which has answered before may be away: one request at a time asks whether it is "
+        "back, then the run ends. 0: as soon as the retries of one request are spent.",
+        least=0,
     )
     cache_dir: Path | None = setting(None, help="Folder where answers are kept, so that none is paid for twice.")
     prompt_price: float | None = setting(

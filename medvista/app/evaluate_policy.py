@@ -50,27 +50,30 @@ def run_evaluation(config: ExperimentConfig) -> None:
         with ending_together(config.trainer.timeout_minutes), ExitStack() as held:
             shard = join_processes(config.trainer)
             led(lambda: held.enter_context(run_lock(config.output_dir)))
-            if shard.leads:  # not before every input is known to be good: it moves an earlier run aside
-                prepare_folder(config)
-                RunSettings(config, players.questions).keep_for_episodes()
-            shard.wait_for_all()
+            led(lambda: _prepare(players))  # not before every input is known to be good: it moves an earlier run aside
             _evaluate(players, leads=shard.leads, start=start)
     finally:
         players.close()
         leave_processes()
 
 
+def _prepare(players: Players) -> None:
+    settings = RunSettings(players.config, players.questions)
+    settings.check()  # under the lock, since it may move aside what another process would be writing
+    prepare_folder(players.config)
+    settings.keep_for_episodes()
+
+
 def check_inputs(players: Players) -> None:
     """Reads what a person has given, so that a mistake in it is told before a model is loaded.
 
     Raises:
-        UserError: a benchmark, a tool or a reward term is wrong, or an interrupted evaluation was another one.
+        UserError: a benchmark, a tool or a reward term is wrong.
     """
     check_engine(players.config)
     players.toolbox("tools")
     players.reward_function()
     _ = players.questions.test
-    RunSettings(players.config, players.questions).check()
     warn_at_start(players.questions)
 
 
@@ -89,7 +92,7 @@ def _evaluate(players: Players, *, leads: bool, start: float) -> None:
     timing = {"eval_s": time.perf_counter() - began}
     if players.endpoint is not None:
         notes.append(f"asked of the endpoint by this process: {players.endpoint.cost_line()}")
-    notes += [*questions.splits.lines(), *_unread(questions)]
+    notes += [*questions.splits.lines(), *_unread(questions), *players.outages()]
     players.progress.close()
     if not leads:
         return
@@ -99,7 +102,10 @@ def _evaluate(players: Players, *, leads: bool, start: float) -> None:
     headline = [(_MAIN, others), ("tools_off", UNSEEING)]
     results = make_results(config, arms, test, episodes, replays, headline=headline, decoders=decoders)
     timing["total_s"] = time.perf_counter() - start
-    results = replace(results, leakage=leakage.to_json(), timing=timing, tools=players.tool_metrics())
+    warnings = (*questions.bad_data_lines(), *results.warnings)
+    results = replace(
+        results, leakage=leakage.to_json(), timing=timing, tools=players.tool_metrics(), warnings=warnings
+    )
     write_results(config.output_dir / "results.json", results)
     report(config, results, episodes, notes)
 

@@ -82,6 +82,10 @@ class Players:
         """How the calls of each tool went in this process so far."""
         return {name: asdict(metrics) for name, metrics in self.tools_in_use.metrics().items()}
 
+    def outages(self) -> list[str]:
+        """A sentence for each tool that was out of order for a while, as far as this process called it."""
+        return self.tools_in_use.outages()
+
     def close(self) -> None:
         """End the workers of tools and vLLM, where there are any, and say what a judge has cost."""
         if "judge" in vars(self):

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from functools import cached_property
+from pathlib import Path
 
 import numpy as np
 
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.splits import Splits
 from medvista.data.answer_text import with_answers
+from medvista.data.bad_data import ALLOWED_UNDER_WAY, BadData, ImageCheck
 from medvista.data.benchmarks import benchmark_name, has_split, results_names
 from medvista.data.leakage import measure_leakage
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
@@ -27,8 +29,10 @@ class Questions:
 
     def __init__(self, config: ExperimentConfig) -> None:
         self.config = config
-        self.splits = Splits(config.data, config.cache_dir / "fingerprints.json")
+        self._fingerprints = config.cache_dir / "fingerprints.json"
+        self.splits = Splits(config.data, self._fingerprints)
         self.unread: dict[tuple[str, Split], str] = {}  # splits that exist, and why they could not be read here
+        self._bad_demonstrations: dict[Path, BadData] = {}
         self._whole: dict[tuple[str, Split], list[VQASample]] = {}  # whole splits read so far
 
     @cached_property
@@ -54,13 +58,14 @@ class Questions:
         found = {}
         for called, name in {**self.trained_on, **self.asked}.items():
             if called in self.trained_on or has_split(name, "validation"):
-                found[called] = self._without_test_images(self._some_of_validation(name))
+                found[called] = self._without_test_images(self.splits.readable(self._some_of_validation(name)))
         return found
 
     @cached_property
     def test(self) -> dict[str, list[VQASample]]:
         """The test questions, by benchmark: read when evaluation begins, and not before."""
-        return {name: self._samples("test", self.config.data.test_images, given) for name, given in self.asked.items()}
+        count = self.config.data.test_images
+        return {name: self.splits.readable(self._samples("test", count, given)) for name, given in self.asked.items()}
 
     @cached_property
     def asked(self) -> dict[str, str]:
@@ -89,6 +94,24 @@ class Questions:
                 raise UserError(f"evaluation.trained_on: {name} has no train or validation questions at hand.")
         return seen
 
+    @cached_property
+    def image_check(self) -> ImageCheck:
+        """Looks at the images of training questions when they are drawn."""
+        allowed = self.config.data.max_bad_fraction
+        allowed = ALLOWED_UNDER_WAY if allowed is None else allowed
+        record = self.config.output_dir / "bad_data.jsonl"
+        return ImageCheck(BadData("the training questions", allowed, total=len(self.train), record=record))
+
+    def bad_demonstrations(self, path: Path) -> BadData:
+        """What of a person's own demonstrations could not be used."""
+        allowed = self.config.data.max_bad_fraction or 0.0
+        return self._bad_demonstrations.setdefault(path, BadData(f"the demonstrations {path}", allowed))
+
+    def bad_data_lines(self) -> list[str]:
+        """A sentence for each set of which some were left out, with the names of all of them."""
+        drawn = [self.image_check.bad] if self.config.task == "train" else []
+        return [bad.line() for bad in (*self.splits.all_bad(), *self._bad_demonstrations.values(), *drawn) if bad.found]
+
     def evaluated(self) -> list[VQASample]:
         """The questions whose accuracy will be reported."""
         splits = [self.test, self.validation] if self.config.task == "train" else [self.test]
@@ -107,11 +130,12 @@ class Questions:
         """The questions about images that no test set of the run has, where the configuration asks for that."""
         if self.config.task == "evaluate" or not self.config.data.exclude_test_images:
             return samples
+        samples = self.splits.readable(samples)
         by_benchmark: dict[str, list[VQASample]] = {}
         for sample in samples:
             by_benchmark.setdefault(sample.benchmark, []).append(sample)
         # The test set stands where leakage looks for training images, so that what leaks are training questions.
-        report = measure_leakage(self.test, by_benchmark, cache=self.config.cache_dir / "fingerprints.json")
+        report = measure_leakage(self.test, by_benchmark, cache=self._fingerprints)
         kept = report.clean(samples)
         if samples and not kept:
             raise UserError(

@@ -26,7 +26,7 @@ from medvista.app.training.checkpoints import has_checkpoint
 from medvista.errors import UserError
 from medvista.evaluation.playing.episode_set import FOLDER as EPISODES
 
-_NO_RECORD = "no record of its settings is kept: an older version made it"
+_NO_RECORD = "no record of its settings is kept (settings.json): an older version made it"
 _NAMED = 4  # differences that a sentence names
 
 
@@ -123,5 +123,6 @@ def _episode_files(run: Path, stages: list[str], all_episodes: bool) -> Iterator
 
 def _stage_files(run: Path, stages: list[str]) -> Iterator[Path]:
     for stage in stages:
-        places = (run / "demonstrations" / f"{stage}.jsonl", run / "trajectories" / stage, run / "tensorboard" / stage)
-        yield from (path for path in (*places, run / "checkpoints" / stage) if path.exists())
+        shown = [run / "demonstrations" / f"{stage}{ending}" for ending in (".jsonl", ".sha256")]
+        places = (*shown, run / "trajectories" / stage, run / "tensorboard" / stage, run / "checkpoints" / stage)
+        yield from (path for path in places if path.exists())

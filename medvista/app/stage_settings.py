@@ -29,6 +29,7 @@ _NO_INFLUENCE = (
     "benchmarks",
     "cache_dir",
     "collect",
+    "data.max_bad_fraction",  # the questions that are left are compared instead
     "data.root",  # the questions read from it are compared instead
     "data.test_images",
     "description",

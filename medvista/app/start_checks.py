@@ -9,7 +9,9 @@ from medvista.app.players import Players
 from medvista.app.questions import Questions
 from medvista.app.reward_judge import check_judge
 from medvista.app.training.data_order import check_mixing
+from medvista.app.training.demonstrations import own_demonstrations
 from medvista.app.training.objectives import filter_of, objective_of
+from medvista.data.bad_data import BadData, leaving_out
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
 from medvista.policies import VLMPolicy, check_vllm
@@ -63,7 +65,7 @@ def count_demonstrations(players: Players) -> dict[str, int]:
     Raises:
         UserError: a file is missing, or a line of it is malformed.
     """
-    return {str(path): sum(1 for _ in read_trajectories(path)) for path in _own_demonstrations(players.config)}
+    return {str(path): len(own_demonstrations(players, path)) for path in _paths(players.config)}
 
 
 def check_demonstrations(config: ExperimentConfig, policy: VLMPolicy) -> None:
@@ -72,8 +74,12 @@ def check_demonstrations(config: ExperimentConfig, policy: VLMPolicy) -> None:
     Raises:
         UserError: one has a token that may never be sampled, or asks a test question.
     """
-    for path in _own_demonstrations(config):
-        for trajectory in read_trajectories(path, pixels=False):
+    for path in _paths(config):
+        with leaving_out(
+            BadData(f"the demonstrations {path}", config.data.max_bad_fraction or 0.0)
+        ):  # held to it already
+            episodes = list(read_trajectories(path, pixels=False))
+        for trajectory in episodes:
             try:
                 demonstrated_turns(trajectory, policy)
             except UserError as error:
@@ -86,7 +92,7 @@ def check_demonstrations(config: ExperimentConfig, policy: VLMPolicy) -> None:
                 )
 
 
-def _own_demonstrations(config: ExperimentConfig) -> list[Path]:
+def _paths(config: ExperimentConfig) -> list[Path]:
     return [sft.file for sft in (config.direct, config.sft) if sft.file is not None]
 
 

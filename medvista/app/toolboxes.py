@@ -7,6 +7,7 @@ from dataclasses import fields, is_dataclass
 from typing import Any
 
 from medvista.app.config.env_schema import EnvConfig
+from medvista.circuit_breaker import CircuitBreaker
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools import Tool, Toolbox, find_tool
@@ -38,6 +39,7 @@ def make_toolbox(env: EnvConfig, tools: Sequence[Tool]) -> Toolbox:
     return Toolbox(
         tools,
         executor=executor,
+        breakers={name: _breaker(env, env.tools_limits.get(name, ToolLimits())) for name in names},
         cache=ResultCache(env.tools_cache_mb * 2**20) if env.tools_cache_mb else None,
     )
 
@@ -73,6 +75,11 @@ def _check_pythons(env: EnvConfig, tools: Sequence[Tool]) -> None:
     for tool in tools:
         if tool.name in chosen:
             check_python(tool, chosen[tool.name])
+
+
+def _breaker(env: EnvConfig, own: ToolLimits) -> CircuitBreaker:
+    failures = env.tools_breaker_failures if own.breaker_failures is None else own.breaker_failures
+    return CircuitBreaker(failures, own.breaker_pause_s or env.tools_breaker_pause_s)
 
 
 def _executor(env: EnvConfig) -> Executor:

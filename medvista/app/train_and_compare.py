@@ -105,9 +105,11 @@ def _run_arms(players: Players, start: float) -> None:
     replays = player.replay(_MAIN, episodes) if _MAIN in arms else {}
     timing |= {"eval_s": time.perf_counter() - began, "total_s": time.perf_counter() - start}
     if leads():
-        seen = [*(leakage.lines() if leakage is not None else []), *questions.splits.lines()]
+        seen = [*(leakage.lines() if leakage is not None else []), *questions.splits.lines(), *players.outages()]
         results = _results(stages, arms, test, episodes, replays)
-        _finish(players, replace(results, timing={**timing, **results.timing}, leakage=_json(leakage)), episodes, seen)
+        warnings = (*questions.bad_data_lines(), *results.warnings)
+        results = replace(results, timing={**timing, **results.timing}, leakage=_json(leakage), warnings=warnings)
+        _finish(players, results, episodes, seen)
 
 
 def _results(

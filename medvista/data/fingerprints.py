@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeAlias
@@ -22,7 +22,11 @@ def image_key(image: MedicalImage | Path) -> ImageKey:
 
 
 def fingerprint_images(
-    samples: Iterable[VQASample], cache: Path | None = None, workers: int = 4
+    samples: Iterable[VQASample],
+    cache: Path | None = None,
+    workers: int = 4,
+    *,
+    unreadable: dict[ImageKey, str] | None = None,
 ) -> dict[ImageKey, Fingerprint]:
     """The fingerprint of each image of the samples, by `image_key`.
 
@@ -30,6 +34,7 @@ def fingerprint_images(
         samples: whose images are read; an image that several samples share is read once.
         cache: a JSON file that remembers the fingerprints of files by path, size and time of change.
         workers: threads that decode.
+        unreadable: takes the images that cannot be read, and why; None lets the first of them raise.
 
     Raises:
         UserError: an image is missing or cannot be decoded.
@@ -44,30 +49,43 @@ def fingerprint_images(
         else:
             unknown.append((key, image))
     with ThreadPoolExecutor(max(workers, 1)) as pool:
-        made = list(pool.map(_fingerprint, [image for _, image in unknown]))
-    found |= {key: value for (key, _), value in zip(unknown, made, strict=True)}
+        made = dict(zip((key for key, _ in unknown), pool.map(_outcome, (image for _, image in unknown)), strict=True))
+    for key, outcome in made.items():
+        if isinstance(outcome, Fingerprint):
+            found[key] = outcome
+        elif unreadable is None:
+            raise outcome
+        else:
+            unreadable[key] = str(outcome)
     if cache is not None and unknown:
-        _write_cache(cache, known | _by_name(unknown, made))
-    return {key: found[key] for key in images}
+        made_now = [(image, found[key]) for key, image in unknown if key in found]
+        files = {name: value for image, value in made_now if isinstance(image, Path) and (name := _cache_name(image))}
+        _write_cache(cache, known | files)
+    return {key: found[key] for key in images if key in found}
+
+
+def _outcome(image: MedicalImage | Path) -> Fingerprint | UserError:
+    try:
+        return _fingerprint(image)
+    except UserError as error:
+        return error
+    except OSError as error:  # of the disk, or a folder without rights
+        return UserError(f"the image {image} cannot be read: {error.strerror or error}")
 
 
 def _fingerprint(image: MedicalImage | Path) -> Fingerprint:
     # Not through the cache of opened images: a pass over a whole benchmark would only flush it.
+    if isinstance(image, Path) and not image.exists():
+        raise UserError(f"the image {image} is missing: place the benchmark's complete files there")
     return fingerprint(image if isinstance(image, MedicalImage) else read_image(image))
 
 
 def _cache_name(path: Path) -> str:
+    """What the cache calls a file; empty for what is none."""
     if not path.is_file():
-        raise UserError(f"the image {path} is missing: place the benchmark's complete files there")
+        return ""
     status = path.stat()
     return f"{path.resolve()}|{status.st_size}|{status.st_mtime_ns}"
-
-
-def _by_name(
-    images: Sequence[tuple[ImageKey, MedicalImage | Path]], made: Sequence[Fingerprint]
-) -> dict[str, Fingerprint]:
-    pairs = zip(images, made, strict=True)
-    return {_cache_name(image): value for (_, image), value in pairs if isinstance(image, Path)}
 
 
 def _read_cache(path: Path | None) -> dict[str, Fingerprint]:

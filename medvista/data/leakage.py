@@ -15,8 +15,10 @@ from typing import Any
 import numpy as np
 
 from medvista.data.fingerprints import ImageKey, fingerprint_images, image_key
+from medvista.errors import UserError
 from medvista.functional.spelling import normalise_answer
 from medvista.imaging.fingerprint import Fingerprint, nearest
+from medvista.notices import notice
 from medvista.types import MedicalImage, VQASample
 
 MAX_DISTANCE = 20  # bits of 256; see "Leakage" in docs/benchmarks.md for how it was chosen
@@ -93,10 +95,16 @@ def measure_leakage(
         workers: threads that decode images.
 
     Raises:
-        UserError: an image is missing or cannot be decoded.
+        UserError: a test image is missing or cannot be decoded; a training image is left out of the comparison.
     """
     everything = [s for sets in (train, test) for samples in sets.values() for s in samples]
-    prints = fingerprint_images(everything, cache, workers)
+    unreadable: dict[ImageKey, str] = {}
+    prints = fingerprint_images(everything, cache, workers, unreadable=unreadable)
+    train = {name: _comparable(samples, unreadable) for name, samples in train.items()}
+    for sample in (sample for samples in test.values() for sample in samples):
+        for image in sample.images:
+            if (key := image_key(image)) in unreadable:
+                raise UserError(unreadable[key])
     overlaps: list[Overlap] = []
     leaked: dict[str, set[str]] = {name: set() for name in test}
     for test_name, test_samples in test.items():
@@ -182,6 +190,18 @@ class _Pairing:
         keys = [image_key(image) for image in sample.images]
         originals = [self.similar[key][0] if key in self.similar else key for key in keys]
         return [self.prints[key].digest for key in originals]
+
+
+def _comparable(samples: Sequence[VQASample], unreadable: Mapping[ImageKey, str]) -> list[VQASample]:
+    """The training questions whose images could be read: nothing can have been learned from the others."""
+    kept = []
+    for sample in samples:
+        problems = [unreadable[key] for image in sample.images if (key := image_key(image)) in unreadable]
+        if problems:
+            notice("training images that cannot be read were left out of the search for leakage", problems[0])
+        else:
+            kept.append(sample)
+    return kept
 
 
 def _keys(samples: Sequence[VQASample]) -> dict[ImageKey, str]:

@@ -1,14 +1,56 @@
-"""A file of lines that only grows: after a kill, or on a full disk, each line is there as a whole or not at all."""
+"""A file of lines that only grows: after a kill, or on a full disk, each line is there as a whole or not at all.
+
+A line is a JSON object whose last field may be a checksum of all before it, ``"crc32": "1c291ca3"``: what reads such
+files by other means is given one field more.
+"""
 
 from __future__ import annotations
 
 import json
 import os
+import re
+import zlib
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 _STEP = 2**16  # bytes that are read at a time to find where the last line begins
+_CHECKSUM = re.compile(rb',"crc32":"([0-9a-f]{8})"\}(\s*)\Z')
+
+
+class DamagedLineError(Exception):
+    """A line is not as it was written."""
+
+
+def with_checksum(line: bytes) -> bytes:
+    r"""A JSON object on a line, with its checksum as the last field.
+
+    >>> with_checksum(b'{"a":1}\n')
+    b'{"a":1,"crc32":"561bacaf"}\n'
+    """
+    body = line.rstrip()
+    return body[:-1] + b',"crc32":"%08x"}\n' % zlib.crc32(body)
+
+
+def without_checksum(line: bytes) -> bytes:
+    r"""The line as it was before `with_checksum`; a line that has none is given back as it is.
+
+    Raises:
+        DamagedLineError: the checksum is another.
+
+    >>> without_checksum(b'{"a":1,"crc32":"561bacaf"}\n')
+    b'{"a":1}\n'
+    """
+    found = _CHECKSUM.search(line, max(len(line) - 64, 0))
+    if found is None:
+        return line
+    body = line[: found.start()] + b"}"
+    if zlib.crc32(body) != int(found[1], 16):
+        raise DamagedLineError(
+            "its text is not the one that was written, as its checksum says (of a line that you have changed yourself, "
+            'take out the last field, "crc32")'
+        )
+    return body + found[2]
 
 
 class LineLog:

@@ -9,6 +9,7 @@ from difflib import get_close_matches
 from pathlib import Path
 from typing import Any, TypeVar
 
+from medvista.data.bad_data import left_out
 from medvista.data.benchmark_files import PLACE_AGAIN, existing, read_json
 from medvista.data.json_fields import FieldError, Fields
 from medvista.errors import UserError
@@ -98,14 +99,18 @@ def build_rows(
         mend: what messages advise.
 
     Raises:
-        UserError: a row is malformed; it names file, row and field.
+        UserError: a row is malformed, and may not be left out; it names file, row and field.
     """
     built = []
     for place, values in rows:
         try:
             built.append(build(Row(values, path, place)))
         except FieldError as error:
-            raise UserError(f"{path}, {place}: {error}; {mend}") from None
+            if not left_out(f"{path}, {place}", str(error)):
+                raise UserError(f"{path}, {place}: {error}; {mend}") from None
+        except UserError as error:  # a file that the row names
+            if not left_out(f"{path}, {place}", str(error)):
+                raise
     return built
 
 
@@ -130,7 +135,8 @@ def _json_lines(path: Path, mend: str) -> Iterator[Any]:
                 values = json.loads(line, object_pairs_hook=_each_key_once)
                 yield whole_texts(values) if may_hold_half(line) else values
             except (ValueError, RecursionError) as error:  # also bytes that are not UTF-8
-                raise UserError(f"{path}, line {number} is not valid JSON ({error}); {mend}") from None
+                if not left_out(f"{path}, line {number}", f"it is not valid JSON: {error}"):
+                    raise UserError(f"{path}, line {number} is not valid JSON ({error}); {mend}") from None
 
 
 def _each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

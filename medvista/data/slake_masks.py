@@ -12,6 +12,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from medvista.data.confined import confined
+from medvista.data.json_fields import FieldError
+from medvista.notices import notice
 from medvista.types import Mask, VQASample
 
 
@@ -20,7 +23,12 @@ def evidence_masks(sample: VQASample) -> tuple[Mask, ...]:
     image = sample.images[0]
     if not sample.benchmark.startswith("slake") or not isinstance(image, Path):
         return ()
-    grey, values = _label_map(image.parent / "mask.png"), _grey_values(image.parents[2] / "mask.txt")
+    try:
+        grey = _label_map(confined(image.parent, "mask.png", (image.parents[2],)))
+        values = _grey_values(confined(image.parents[2], "mask.txt"))
+    except FieldError as error:
+        notice("masks were not read, since they lie outside of SLAKE's folder", f"{image.parent}: {error}")
+        return ()
     if grey is None:
         return ()
     labels = dict.fromkeys(region.label for region in sample.regions)

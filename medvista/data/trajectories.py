@@ -20,9 +20,10 @@ import numpy as np
 from PIL import Image
 
 from medvista.data.atomic import replacing
+from medvista.data.bad_data import left_out
 from medvista.data.confined import confined
 from medvista.data.json_fields import FieldError, Fields, plain
-from medvista.data.line_log import LineLog
+from medvista.data.line_log import DamagedLineError, LineLog, with_checksum, without_checksum
 from medvista.data.trajectory_json import trajectory_from_json, trajectory_to_json
 from medvista.errors import UserError
 from medvista.imaging import to_display
@@ -100,7 +101,7 @@ class TrajectoryWriter:
 
 def _line(trajectory: Trajectory, store: _ImageStore, *, tokens: bool) -> bytes:
     values = plain(trajectory_to_json(trajectory, store.save, tokens=tokens))
-    return json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode() + b"\n"
+    return with_checksum(json.dumps(values, ensure_ascii=False, allow_nan=False, separators=(",", ":")).encode())
 
 
 def read_trajectories(path: Path, *, pixels: bool = True, ids: Collection[str] | None = None) -> Iterator[Trajectory]:
@@ -151,6 +152,7 @@ def _episodes(
             if not line.strip():
                 continue
             try:
+                line = _undamaged(line)
                 values = _parse(_STREAM.sub(b"}", line) if viewing else line)
                 if viewing and isinstance(values, dict):
                     values.pop("stream", None)  # of a line that another hand wrote in another order
@@ -159,7 +161,16 @@ def _episodes(
             except FieldError as error:
                 if viewing and not line.endswith(b"\n"):
                     return
-                raise UserError(f"trajectory file {path}, line {number}: {error}; mend or delete this line") from error
+                where = f"{path}, line {number}"
+                if not left_out(where, str(error)):
+                    raise UserError(f"trajectory file {where}: {error}; mend or delete this line") from error
+
+
+def _undamaged(line: bytes) -> bytes:
+    try:
+        return without_checksum(line)
+    except DamagedLineError as error:
+        raise FieldError(str(error)) from None
 
 
 def _parse(line: bytes) -> Any:
@@ -186,9 +197,7 @@ class _ImageStore:
     def save(self, view: MedicalImage) -> str:
         """Keep the view's pixels, and return where, relative to the trajectory file."""
         pixels = np.ascontiguousarray(to_display(view))
-        # The shape is part of the content: the same bytes are another image at another width.
-        digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:24]
-        name = f"{digest}.png"
+        name = f"{_content_name(pixels)}.png"
         if name not in self._stored:
             self._write(self._folder / name, pixels)
             self._stored.add(name)
@@ -218,9 +227,16 @@ def _image_file(folder: Path, name: str) -> Path:
     return path
 
 
+def _content_name(pixels: np.ndarray) -> str:
+    # The shape is part of the content: the same bytes are another image at another width.
+    return hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()[:24]
+
+
 def _read_pixels(path: Path) -> np.ndarray:
     with _opened(path) as image:
         pixels = np.array(image if image.mode in ("L", "RGB") else image.convert("RGB"))
+    if _BY_CONTENT.fullmatch(path.name) and path.stem != _content_name(pixels):
+        raise FieldError(f"image {path} is damaged: its pixels are not those that were written")
     pixels.flags.writeable = False  # the same array serves every episode that shows this image
     return pixels
 

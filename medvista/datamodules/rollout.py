@@ -12,6 +12,7 @@ import torch
 from einops import repeat
 from torch.utils.data import DataLoader
 
+from medvista.data.bad_data import ImageCheck
 from medvista.data.curriculum import CurriculumSampler
 from medvista.data.sampler import Drawn, ResumableSampler
 from medvista.datamodules.validation import (
@@ -63,6 +64,8 @@ class RolloutDataModule(RolloutValidationDataModule):
         filter_tolerance: difference up to which they count as equal.
         make_forks: from the policy to what plays forks, for credit to single calls; None gives none.
         forks: which episodes are forked, and how often.
+        image_check: finds questions whose images cannot be read, in whose place the next ones are played; None trusts
+            them all.
         controls: see `RolloutValidationDataModule`.
         order: of the questions, over all processes; by default each once per epoch, shuffled.
         seed: of the order of questions and of every draw.
@@ -88,6 +91,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         filter_tolerance: float = 1e-6,
         make_forks: Callable[[VLMPolicy], MakeForkCollector] | None = None,
         forks: ForkConfig | None = None,
+        image_check: ImageCheck | None = None,
         controls: Mapping[str, Control] | None = None,
         order: ResumableSampler | CurriculumSampler | None = None,
         seed: int = 0,
@@ -100,6 +104,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         self.oversample, self.refill_rounds = oversample, refill_rounds
         self.filter_on, self.filter_tolerance = filter_on, filter_tolerance
         self.make_forks, self.forks = make_forks, forks or ForkConfig()
+        self.image_check = image_check
         self.seed = seed
         self.episodes = 0  # played so far, by all processes
         self.generated_tokens = 0  # in those episodes
@@ -166,7 +171,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         missing = self.prompts
         for refills_left in range(self.refill_rounds, -1, -1):
             # Every process draws all questions, so that the sampler is at the same position in each.
-            drawn = self._sampler.draw(math.ceil(missing * self.oversample))
+            drawn = self._draw(math.ceil(missing * self.oversample))
             own = self._play_groups(dict(enumerate(drawn, start=len(outcomes))))
             outcomes += self._outcomes(own, drawn)
             played |= own
@@ -216,6 +221,17 @@ class RolloutDataModule(RolloutValidationDataModule):
         played = self.collector.collect(siblings, self.params, seeds=seeds, policy_version=version)
         size = self.group_size
         return {n: TrajectoryGroup(trajectories=played[i * size : (i + 1) * size]) for i, n in enumerate(own)}
+
+    def _draw(self, count: int) -> list[Drawn]:
+        """The next questions whose images can be read."""
+        drawn = self._sampler.draw(count)
+        while self.image_check is not None and (bad := self._unreadable(self.image_check, drawn)):
+            kept = [one for place, one in enumerate(drawn) if place not in bad]
+            drawn = [*kept, *self._sampler.draw(len(bad))]
+        return drawn
+
+    def _unreadable(self, check: ImageCheck, drawn: Sequence[Drawn]) -> set[int]:
+        return check.unreadable([self.train[one.sample] for one in drawn])
 
 
 def _compared(group: TrajectoryGroup, name: str | None) -> list[float]:

@@ -108,7 +108,7 @@ class MCPConnection:
                 try:
                     link.open()
                 except Exception as error:
-                    raise CallFailedError(ToolErrorType.FAILED, self._unreachable(error, link)) from None
+                    raise CallFailedError(ToolErrorType.UNAVAILABLE, self._unreachable(error, link)) from None
                 self._link = link
             return self._link.taken()
 
@@ -139,7 +139,7 @@ class MCPConnection:
         self._drop(link)
         said = link.last_words() or _first_line(error)
         message = f"the server {self.name!r} is gone ({said}); call again to restart it"
-        return CallFailedError(ToolErrorType.FAILED, message)
+        return CallFailedError(ToolErrorType.CRASHED, message)
 
     def _unreachable(self, error: BaseException, link: Link) -> str:
         doing = "started" if self.config.url is None else "reached"

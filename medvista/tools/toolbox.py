@@ -10,13 +10,14 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+from medvista.circuit_breaker import CircuitBreaker
 from medvista.errors import Terminated
 from medvista.settings import ToolLimits
 from medvista.tools.argument_check import validate_arguments
 from medvista.tools.base import Tool
 from medvista.tools.call_metrics import CallMetrics, ToolMetrics
 from medvista.tools.executors import CallError, Execution, Executor, ThreadExecutor
-from medvista.tools.executors.failures import raised
+from medvista.tools.executors.failures import left_alone, raised
 from medvista.tools.registry import find_tool
 from medvista.tools.result_cache import ResultCache
 from medvista.tools.result_check import fault_of
@@ -25,6 +26,12 @@ from medvista.types import MedicalImage, ToolCall, ToolError, ToolErrorType, Too
 
 log = logging.getLogger(__name__)
 
+_OUT_OF_ORDER = (
+    ToolErrorType.TIMEOUT,
+    ToolErrorType.OUT_OF_MEMORY,
+    ToolErrorType.CRASHED,
+    ToolErrorType.UNAVAILABLE,
+)
 UNKNOWN = "(unknown)"  # stands for all tools that do not exist, in the metrics
 
 GRAMMAR = """Each turn, first think inside <think> and </think>. Then either call exactly one tool:
@@ -42,6 +49,7 @@ class Toolbox:
             thread, without limit. A call that ran out of time is abandoned, not killed: for trusted tools only.
         executor: what runs the calls, instead of the default one. It may be shared between toolboxes.
         cache: keeps results of equal calls; none by default, since quick tools are quicker without.
+        breakers: by tool, what leaves it alone for a while where it is out of order.
 
     Raises:
         ValueError: two tools have the same name, or both a timeout and an executor are given.
@@ -54,12 +62,14 @@ class Toolbox:
         timeout_s: float | None = None,
         executor: Executor | None = None,
         cache: ResultCache | None = None,
+        breakers: Mapping[str, CircuitBreaker] | None = None,
     ) -> None:
         if timeout_s is not None and executor is not None:
             raise ValueError("Give the timeout to the executor: its limits are those of the toolbox.")
         self.tools = tuple(tools)
         self.executor = executor or ThreadExecutor(ToolLimits(timeout_s=timeout_s))
         self.cache = cache
+        self.breakers = dict(breakers or {})
         self._metrics = CallMetrics()
         self._by_name = {tool.name: tool for tool in self.tools}
         if len(self._by_name) < len(self.tools):
@@ -145,6 +155,15 @@ class Toolbox:
         """How the calls of each tool went so far; calls of tools that do not exist are under ``"(unknown)"``."""
         return self._metrics.summary()
 
+    def outages(self) -> list[str]:
+        """A sentence for each tool that was out of order for a while."""
+        return [
+            f"{name} failed {breaker.failures} times in a row and was left alone, {breaker.opened} times so far: in "
+            f"{breaker.open_s:.0f} s {breaker.refused:,} of its calls were answered with an error at once."
+            for name, breaker in self.breakers.items()
+            if breaker.opened
+        ]
+
     def close(self) -> None:
         """End the executor's workers."""
         self.executor.close()
@@ -166,13 +185,34 @@ class Toolbox:
     def _execute(self, tool: Tool, images: Sequence[MedicalImage], arguments: dict[str, Any]) -> _Ran:
         cache = self.cache
         if cache is None:
-            return _checked(tool, images, self.executor.run(tool, images, arguments))
+            return self._guarded(tool, images, arguments)
         key = cache.key(tool, images, arguments)
         known = cache.get(key)
         if known is not None:
             return _Ran(known, cached=True)
-        ran = _checked(tool, images, self.executor.run(tool, images, arguments))
+        ran = self._guarded(tool, images, arguments)
         cache.put(key, ran.result)
+        return ran
+
+    def _guarded(self, tool: Tool, images: Sequence[MedicalImage], arguments: dict[str, Any]) -> _Ran:
+        """Runs a call, unless the tool is being left alone; see `medvista.circuit_breaker`."""
+        breaker = self.breakers.get(tool.name)
+        if breaker is None:
+            return _checked(tool, images, self.executor.run(tool, images, arguments))
+        if not breaker.allows():
+            raise left_alone(tool, breaker.failures)
+        try:
+            ran = _checked(tool, images, self.executor.run(tool, images, arguments))
+        except CallError as error:
+            _judge(breaker, error.kind)
+            raise
+        except ArgumentError:
+            breaker.passed_over()
+            raise
+        except BaseException:  # the tool raised, so it is there
+            breaker.succeeded()
+            raise
+        _judge(breaker, None if ran.result.error is None else ran.result.error.type)
         return ran
 
     def _suggest(self, name: str) -> str:
@@ -196,6 +236,14 @@ def _checked(tool: Tool, images: Sequence[MedicalImage], execution: Execution) -
     if fault is not None:
         return _Ran(_error(ToolErrorType.FAILED, f"{tool.name} returned {fault}."), execution.batch_size)
     return _Ran(execution.value, execution.batch_size)
+
+
+def _judge(breaker: CircuitBreaker, error: ToolErrorType | None) -> None:
+    """A tool that answers is in order, whatever it answers: also with an error that another argument would mend."""
+    if error in _OUT_OF_ORDER:
+        breaker.failed()
+    else:
+        breaker.succeeded()
 
 
 def _error(kind: ToolErrorType, message: str) -> ToolResult:

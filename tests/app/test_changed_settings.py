@@ -135,6 +135,7 @@ def test_every_key_shapes_a_stage_or_the_episodes_or_is_named_as_one_that_does_n
             "overrides",
             "sweep",
         ),
+        "data.max_bad_fraction",
         *("data.root", "data.test_images", "direct.path", "sft.path", "pretrain.rebuild", "evaluation"),
         *("direct.pack_tokens", "sft.pack_tokens"),
         *("env.workers", "env.tools_executor", "env.tools_concurrency", "env.tools_memory_mb", "env.tools_cache_mb"),

@@ -18,8 +18,10 @@ from medvista.app.training.checkpoints import newest_checkpoint
 from medvista.app.training.metrics_log import MetricsLog
 from medvista.app.training.stage_logs import StageLogs
 from medvista.callbacks import BenchmarkValidation, PolicyCheckpoint, TrajectoryLogger
+from medvista.data.metrics_table import read_metrics
 from medvista.data.trajectories import read_trajectories
 from medvista.datamodules import SFTDataModule
+from medvista.errors import UserError
 from medvista.modules import OptimiserConfig, SFTModule
 from medvista.policies import VLMPolicy
 from medvista.rollout import RolloutCollector
@@ -130,9 +132,32 @@ def test_a_table_that_is_continued_keeps_its_rows_and_gets_new_columns(tmp_path:
     log = MetricsLog(tmp_path)
     log.log_metrics({"loss": 1.0}, step=0)
     log.write()
+    log.log_metrics({"loss": 9.0}, step=1)  # behind the checkpoint
+    log.write()
     log = MetricsLog(tmp_path)
+    log.go_on_with([{"loss": 1.0, "step": 0}])
     log.log_metrics({"accuracy": 0.5}, step=1)
     log.finalize("success")
+    assert read_metrics(log.path) == [{"loss": "1.0", "step": "0"}, {"accuracy": "0.5", "step": "1"}]
     with log.path.open() as file:
         rows = list(csv.DictReader(file))
-    assert rows == [{"accuracy": "", "loss": "1.0", "step": "0"}, {"accuracy": "0.5", "loss": "", "step": "1"}]
+    assert [list(row)[:3] for row in rows] == [["accuracy", "loss", "step"]] * 2
+
+
+@pytest.mark.parametrize("byte", [2, 20, 32, 44, 60])
+def test_a_table_with_a_flipped_bit_is_named(tmp_path: Path, byte: int) -> None:
+    log = MetricsLog(tmp_path)
+    for step in range(3):
+        log.log_metrics({"train/loss": 1.25 + step, "train/kl": 0.5}, step=step)
+    log.finalize("success")
+    assert [row["train/loss"] for row in read_metrics(log.path)] == ["1.25", "2.25", "3.25"]
+    content = bytearray(log.path.read_bytes())
+    content[byte] ^= 1
+    log.path.write_bytes(content)
+    with pytest.raises(UserError, match=r"metrics\.csv is damaged"):
+        read_metrics(log.path)
+
+
+def test_a_table_without_checksums_is_read(tmp_path: Path) -> None:
+    (tmp_path / "metrics.csv").write_text("loss,step\n1.5,0\n")
+    assert read_metrics(tmp_path / "metrics.csv") == [{"loss": "1.5", "step": "0"}]

@@ -6,12 +6,14 @@ import copy
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import lightning
 import pytest
 import torch
 
+from medvista.data.bad_data import BadData, ImageCheck
 from medvista.data.curriculum import CurriculumSampler
 from medvista.data.phantom_vqa import phantom_samples
 from medvista.datamodules import RolloutDataModule
@@ -318,3 +320,24 @@ def test_test_questions_are_refused(questions: list[VQASample], make_collector: 
     name = "train" if where == "train" else "phantom"
     with pytest.raises(UserError, match=f"'{name}' given to training or validation holds test questions"):
         RolloutDataModule(train, make_collector, validation, prompts=1, group_size=2, updates=1, max_new_tokens=4)
+
+
+def test_the_next_question_takes_the_place_of_one_whose_image_cannot_be_read(
+    schooled: VLMPolicy,
+    questions: list[VQASample],
+    make_collector: MakeCollector,
+    make_trainer: MakeTrainer,
+    tmp_path: Path,
+) -> None:
+    bad = replace(questions[1], images=(tmp_path / "missing.png",))
+    train = [questions[0], bad, *questions[2:5]]
+    watch, check = Watch(), ImageCheck(BadData("them", 0.2, total=len(train)))
+    data = datamodule(make_collector, train, updates=3, filter_on=None, image_check=check)
+    fit(make_trainer(max_steps=3, callbacks=[watch]), schooled, data)
+    played = [{id for id, _, _ in update} for update in watch.played]
+    assert bad.id not in set().union(*played)
+    assert [len(update) for update in watch.played] == [9, 9, 9]  # no update is smaller for it
+    assert list(check.bad.found) == [f"phantom, question {bad.id}"]
+    stricter = datamodule(make_collector, train, image_check=ImageCheck(BadData("them", 0.1, total=len(train))))
+    with pytest.raises(UserError, match="1 of 5"):
+        fit(make_trainer(max_steps=3), schooled, stricter)

@@ -9,7 +9,9 @@ import csv
 import json
 import os
 import random
+import re
 import runpy
+import signal
 import subprocess
 import sys
 import time
@@ -22,20 +24,28 @@ pytestmark = [pytest.mark.faults, pytest.mark.slow]
 
 TINY = runpy.run_path(str(Path(__file__).parents[1] / "app" / "conftest.py"))["TINY"]
 SMALL = ["arms=[sft,sft_rl]", "sft.steps=30", "rl.updates=3", "trainer.checkpoint_every=2", "trainer.validate_every=5"]
+_VARIES = re.compile("seconds|crc32")  # wall times, and the checksums of lines that hold them
 KILLS = int(os.environ.get("MEDVISTA_KILLS", "3"))
 
 
-def start(run: Path, cache: Path) -> subprocess.Popen[bytes]:
-    command = [*TINY, *SMALL, f"output_dir={run}", f"cache_dir={cache}", "resume=true"]
+SHORT = ["sft.steps=12", "rl.updates=2", "evaluation.modes=[greedy]", "evaluation.counterfactuals=[]"]
+TWO = [*SHORT, "trainer.devices=2", "trainer.strategy=ddp"]
+
+
+def start(run: Path, cache: Path, *more: str) -> subprocess.Popen[bytes]:
+    command = [*TINY, *SMALL, *more, f"output_dir={run}", f"cache_dir={cache}", "resume=true"]
     log = (run.parent / f"{run.name}.log").open("ab")
     return subprocess.Popen(
-        [sys.executable, "-m", "medvista.app.commands.run", *command], stdout=log, stderr=subprocess.STDOUT
+        [sys.executable, "-m", "medvista.app.commands.run", *command],
+        stdout=log,
+        stderr=subprocess.STDOUT,
+        start_new_session=True,  # so that all processes of a run can be killed together
     )
 
 
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: without_times(item) for name, item in value.items() if "seconds" not in name}
+        return {name: without_times(item) for name, item in value.items() if not _VARIES.search(name)}
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
@@ -56,24 +66,53 @@ def left_by(run: Path) -> dict[str, Any]:
     return found
 
 
-def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(tmp_path: Path) -> None:
-    began = time.monotonic()
-    assert start(tmp_path / "straight", tmp_path / "cache-1").wait() == 0
-    seconds = time.monotonic() - began
-    chance = random.Random(KILLS)
+def killed_at_random(folder: Path, kills: int, seconds: float, *more: str) -> int:
+    """Kills a run as often as said and lets it end then; how many of the kills came while it was under way."""
+    chance = random.Random(kills)
     killed = 0
-    for _ in range(KILLS):
-        process = start(tmp_path / "killed", tmp_path / "cache-2")
+    for _ in range(kills):
+        process = start(folder / "killed", folder / "cache-2", *more)
         try:
             process.wait(chance.uniform(0.2, 0.8) * seconds)
         except subprocess.TimeoutExpired:
-            process.kill()
+            os.killpg(process.pid, signal.SIGKILL)
             process.wait()
             killed += 1
-    assert start(tmp_path / "killed", tmp_path / "cache-2").wait() == 0
-    print(f"{killed} of {KILLS} kills came while the run was under way, which takes {seconds:.0f} s")
-    assert killed > 0
-    straight, resumed = left_by(tmp_path / "straight"), left_by(tmp_path / "killed")
+    assert start(folder / "killed", folder / "cache-2", *more).wait() == 0
+    return killed
+
+
+def assert_same(one: Path, other: Path) -> None:
+    straight, resumed = left_by(one), left_by(other)
     assert list(resumed) == list(straight)
     for name in straight:
         assert resumed[name] == straight[name], name
+
+
+@pytest.mark.parametrize(("kills", "more"), [(KILLS, []), (max(KILLS // 2, 1), TWO)], ids=["one", "two"])
+def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(kills: int, more: list[str], tmp_path: Path) -> None:
+    began = time.monotonic()
+    assert start(tmp_path / "straight", tmp_path / "cache-1", *more).wait() == 0
+    seconds = time.monotonic() - began
+    killed = killed_at_random(tmp_path, kills, seconds, *more)
+    print(f"{killed} of {kills} kills came while the run was under way, which takes {seconds:.0f} s")
+    assert killed > 0
+    assert_same(tmp_path / "straight", tmp_path / "killed")
+
+
+def test_sigterm_to_one_of_two_processes_saves_in_both_and_the_run_goes_on_from_there(tmp_path: Path) -> None:
+    never = [*TWO, "trainer.checkpoint_every=1000", "trainer.validate_every=1000"]
+    assert start(tmp_path / "straight", tmp_path / "cache-1", *never).wait() == 0
+    process = start(tmp_path / "ended", tmp_path / "cache-2", *never)
+    rows = tmp_path / "ended" / "checkpoints" / "sft" / "settings.json"
+    deadline = time.monotonic() + 600
+    while not rows.exists() and time.monotonic() < deadline:  # written when the stage begins
+        time.sleep(0.05)
+    board = tmp_path / "ended" / "tensorboard" / "sft"
+    while not list(board.glob("events.*")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(timeout=600) == 143
+    assert list((tmp_path / "ended" / "checkpoints" / "sft").glob("*.ckpt"))
+    assert start(tmp_path / "ended", tmp_path / "cache-2", *never).wait() == 0
+    assert_same(tmp_path / "straight", tmp_path / "ended")

@@ -187,3 +187,31 @@ def test_odd_names_are_refused_in_a_sentence(name: str, tmp_path: Path) -> None:
     (tmp_path / "data" / "loop").symlink_to(tmp_path / "data" / "loop")
     with pytest.raises(FieldError, match=r"lies outside of|is no name of a file"):
         confined(tmp_path / "data", name)
+
+
+def test_a_mask_that_is_a_link_out_of_slake_is_not_read(tmp_path: Path) -> None:
+    from medvista.data.slake_masks import evidence_masks
+    from medvista.types import Region, VQASample
+
+    def sample(folder: Path) -> VQASample:
+        return VQASample(
+            id="1",
+            benchmark="slake",
+            split="test",
+            question="?",
+            answers=("a",),
+            images=(folder / "source.jpg",),
+            group_id="g",
+            regions=(Region(box=(0, 0, 500, 500), label="Lung"),),
+        )
+
+    Image.new("L", (4, 4), 30).save(tmp_path / "private.png")
+    folder = tmp_path / "slake" / "imgs" / "xmlab1"
+    folder.mkdir(parents=True)
+    (tmp_path / "slake" / "mask.txt").write_text("30:Lung\n")
+    (folder / "mask.png").symlink_to(tmp_path / "private.png")
+    assert evidence_masks(sample(folder)) == ()
+    other = tmp_path / "slake" / "imgs" / "xmlab2"
+    other.mkdir()
+    (other / "mask.png").write_bytes((tmp_path / "private.png").read_bytes())
+    assert len(evidence_masks(sample(other))) == 1

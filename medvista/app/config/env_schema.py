@@ -48,6 +48,16 @@ class EnvConfig:
     tools_memory_mb: int | None = setting(
         None, help="Megabytes that a worker may allocate, for processes and ray.", above=0
     )
+    tools_breaker_failures: int = setting(
+        10,
+        help="Calls of a tool in a row that may run out of time or memory, or find it gone; after that its calls are "
+        "answered with an error at once (circuit breaker, docs/tools.md). 0: never.",
+        least=0,
+        also=("circuit_breaker",),
+    )
+    tools_breaker_pause_s: float = setting(
+        30.0, help="Seconds after which such a tool is tried again, by one call.", above=0
+    )
     tools_limits: dict[str, ToolLimits] = setting({}, help="Limits of single tools, by name; they win over tools_*.")
     tools_cache_mb: int = setting(
         0, help="Megabytes of results kept for equal calls; 0: none, which is faster for quick tools.", least=0

@@ -52,6 +52,14 @@ class DataConfig:
         256, help="Phantom images to test on; of another benchmark, the whole test split.", above=0
     )
     limit: int = setting(0, help="Questions taken of each official split, for a trial; 0: all.", least=0)
+    max_bad_fraction: float | None = setting(
+        None,
+        help="Share of a set of questions or demonstrations that may be left out because it cannot be used (a damaged "
+        "image, an empty answer), docs/reliability.md; null: none of what is read before the run, 0.01 of what "
+        "training comes upon.",
+        least=0,
+        most=0.5,
+    )
     resplit: Literal["none", "image", "patient"] = setting(
         "none", help="Splits a benchmark's questions again, so that no two splits share an image, or a patient."
     )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.evaluating.ending import print_ending
 from medvista.app.evaluating.playing import Episodes
+from medvista.data.metrics_table import read_metrics
 from medvista.data.trajectories import read_trajectories
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.page.episode_choice import pick_episodes
@@ -56,14 +56,17 @@ def notes(config: ExperimentConfig) -> tuple[str, ...]:
 
 
 def learning_curves(run: Path) -> Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]:
-    """What Lightning's CSV logger wrote, by stage and metric."""
+    """What the stages logged, by stage and metric.
+
+    Raises:
+        UserError: a table is damaged.
+    """
     curves: Curves = {}
     for path in sorted((run / "checkpoints").glob("**/logs/metrics.csv")):
         metrics: dict[str, list[tuple[int, float]]] = {}
-        with path.open() as file:
-            for row in csv.DictReader(file):
-                for name, value in row.items():
-                    if value and name not in ("step", "epoch"):
-                        metrics.setdefault(name, []).append((int(row["step"]), float(value)))
+        for row in read_metrics(path):
+            for name, value in row.items():
+                if name not in ("step", "epoch"):
+                    metrics.setdefault(name, []).append((int(row["step"]), float(value)))
         curves[str(path.parent.parent.relative_to(run / "checkpoints"))] = metrics
     return curves

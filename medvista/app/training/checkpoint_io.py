@@ -16,6 +16,7 @@ from typing import IO, Any, BinaryIO, cast
 import torch
 from lightning.pytorch.plugins.io import CheckpointIO
 
+from medvista.app.training.disk_space import DiskReserve
 from medvista.data.atomic import replacing
 from medvista.errors import UserError
 
@@ -27,12 +28,30 @@ _AT_ONCE = 2**20
 
 
 class CheckedCheckpointIO(CheckpointIO):
-    """Writes checkpoints with their checksum, and refuses to read those that are damaged or would execute something."""
+    """Writes checkpoints with their checksum, and refuses to read those that are damaged or would execute something.
+
+    Args:
+        reserve: room for the last one, where the disk is full; None keeps none.
+    """
+
+    def __init__(self, reserve: DiskReserve | None = None) -> None:
+        self._reserve = reserve
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        """Writes a checkpoint in the place of what was there, in one move."""
+        """Writes a checkpoint in the place of what was there, in one move.
+
+        Raises:
+            UserError: the disk is full; see `DiskReserve.saving`.
+        """
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
+        if self._reserve is None:
+            self._write(checkpoint, path)
+        else:
+            self._reserve.saving(lambda: self._write(checkpoint, path), path)
+
+    @staticmethod
+    def _write(checkpoint: dict[str, Any], path: Path) -> None:
         with replacing(path) as file:
             hashing = _HashingWriter(file)
             torch.save(checkpoint, cast(IO[bytes], hashing))

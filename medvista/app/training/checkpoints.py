@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+import re
 from pathlib import Path
 
 from medvista.app.training.checkpoint_io import damage
@@ -23,7 +25,7 @@ def newest_checkpoint(folder: Path) -> Path | None:
     """
     for left in folder.glob(".*.ckpt.*"):
         left.unlink(missing_ok=True)
-    for path in sorted(_checkpoints(folder), key=_written, reverse=True):
+    for path in sorted(_checkpoints(folder), key=_order, reverse=True):
         problem = "" if path.is_dir() else damage(path)
         if not problem:
             return path
@@ -44,5 +46,7 @@ def _checkpoints(folder: Path) -> list[Path]:
     return [*paths, *(path for path in linked if path.exists() and path not in {p.resolve() for p in paths})]
 
 
-def _written(path: Path) -> int:
-    return path.stat().st_mtime_ns
+def _order(path: Path) -> tuple[float, int]:
+    """By step, since clocks are set back; ``last.ckpt`` is rewritten whenever another checkpoint is."""
+    step = re.search(r"step=(\d+)|best-(\d+)", path.name)
+    return (math.inf if step is None else float(step[1] or step[2])), path.stat().st_mtime_ns

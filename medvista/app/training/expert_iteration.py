@@ -70,7 +70,9 @@ def _sample_until(players: Players, policy: VLMPolicy, tokens: int, round_index:
     was_training = policy.training
     policy.eval()
     while _sampled_tokens(played) < tokens:
-        chosen = rng.choice(len(train), config.rl.prompts, replace=False)
+        chosen = rng.choice(len(train), config.rl.prompts, replace=False).tolist()
+        bad = players.questions.image_check.unreadable([train[index] for index in chosen])
+        chosen = [index for place, index in enumerate(chosen) if place not in bad]
         samples = [train[index] for index in chosen for _ in range(config.rl.group_size)]
         seeds = rng.integers(2**31, size=len(samples)).tolist()
         own = range(rank(), len(samples), world_size())

@@ -1,6 +1,7 @@
 """The numbers of a stage as one table, ``logs/metrics.csv``, which a stage that goes on continues.
 
-Lightning's CSV logger deletes what an interrupted process has logged, and appends what it repeats.
+Lightning's CSV logger deletes what an interrupted process has logged, and appends what it repeats. The last column is a
+checksum of its row and of the names of the columns; a table without it is read, too.
 """
 
 from __future__ import annotations
@@ -8,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +17,7 @@ from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 
 from medvista.data.atomic import write_whole
+from medvista.data.metrics_table import CHECKSUM, row_checksum
 
 _PERIOD_S = 10.0  # between two writes; also whenever a checkpoint is saved, and at the end
 
@@ -30,8 +32,8 @@ class MetricsLog(Logger):
     def __init__(self, folder: Path) -> None:
         super().__init__()
         self.path = folder / "metrics.csv"
-        self.rows: list[Mapping[str, Any]] = _read(self.path)
-        self._saved = len(self.rows)
+        self.rows: list[Mapping[str, Any]] = []
+        self._saved = 0
         self._written = 0.0
 
     @property
@@ -66,9 +68,10 @@ class MetricsLog(Logger):
         if len(self.rows) == self._saved:
             return
         text = io.StringIO(newline="")
-        writer = csv.DictWriter(text, fieldnames=sorted({name for row in self.rows for name in row}))
+        names = sorted({name for row in self.rows for name in row})
+        writer = csv.DictWriter(text, fieldnames=[*names, CHECKSUM])
         writer.writeheader()
-        writer.writerows(self.rows)
+        writer.writerows({**row, CHECKSUM: row_checksum(row)} for row in self.rows)
         self.path.parent.mkdir(parents=True, exist_ok=True)
         write_whole(self.path, text.getvalue())
         self._saved = len(self.rows)
@@ -78,16 +81,8 @@ class MetricsLog(Logger):
         self.write()
 
     @rank_zero_only
-    def cut(self, rows: int) -> None:
-        """Forgets the rows behind the first ones, which will be logged again."""
-        del self.rows[rows:]
+    def go_on_with(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Puts the rows of a checkpoint in the place of what is there: the others will be logged again."""
+        self.rows = list(rows)
         self._saved = -1
         self.write()
-
-
-def _read(path: Path) -> list[Mapping[str, Any]]:
-    try:
-        with path.open(newline="", encoding="utf-8") as file:
-            return [{name: value for name, value in row.items() if name and value} for row in csv.DictReader(file)]
-    except (OSError, UnicodeDecodeError, csv.Error):
-        return []

@@ -11,11 +11,11 @@ from typing import Any
 
 import lightning
 import torch
-from lightning.pytorch.loggers import CSVLogger
 from torch import Tensor
 from torch.utils.data import DataLoader
 
 from medvista.app.players import Players
+from medvista.app.training.metrics_log import MetricsLog
 from medvista.app.training.progress import shown_training
 from medvista.app.training.trainer import fit
 from medvista.data.expert import ScriptedExpert
@@ -127,7 +127,7 @@ def _trainer(
         devices=1,
         max_steps=steps,
         max_epochs=-1,
-        logger=CSVLogger(logs, name=part, version="logs"),
+        logger=MetricsLog(logs / part / "logs"),
         log_every_n_steps=1,
         enable_checkpointing=False,
         enable_model_summary=False,

@@ -81,6 +81,7 @@ def _rollouts(players: Players, conditions: Conditions) -> RolloutDataModule:
         filter_tolerance=rl.filter_tolerance,
         make_forks=(lambda policy: players.fork_collector(policy, conditions)) if forked else None,
         forks=ForkConfig(share=rl.credit_share, forks=rl.credit_forks, weight=rl.credit_weight, seed=config.seed),
+        image_check=players.questions.image_check,
         controls=_controls(players, conditions),
         order=question_order(config, players.questions.train),
         seed=config.seed,

@@ -12,11 +12,12 @@ from lightning.fabric.utilities.apply_func import convert_tensors_to_scalars
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from medvista.app.training.metrics_log import MetricsLog
+from medvista.notices import notice
 from medvista.ranks import leads
 
 
 class StageLogs(lightning.Callback):
-    """Keeps in each checkpoint how long every log is, and cuts the logs back to that on resume.
+    """Keeps in each checkpoint the table and how long every other log is, and goes back to that on resume.
 
     Args:
         metrics: the table.
@@ -38,10 +39,10 @@ class StageLogs(lightning.Callback):
 
     def begin(self) -> None:
         """For a stage that has no checkpoint and begins anew: forgets what was logged before."""
-        self._cut(0, {})
+        self._go_on_with([], {})
 
     def state_dict(self) -> dict[str, Any]:
-        """How long the logs are, once they are on disk, and what Lightning will log of the step only after this."""
+        """The table, how long the other logs are on disk, and what Lightning will log of the step only after this."""
         pending = self._pending()
         if not leads():
             return {}
@@ -49,12 +50,12 @@ class StageLogs(lightning.Callback):
         for board in self._boards:
             board.experiment.flush()
         sizes = {name: _size(path) for name, path in self._files()}
-        return {"rows": len(self._metrics.rows), "files": sizes, "pending": pending}
+        return {"rows": [dict(row) for row in self._metrics.rows], "files": sizes, "pending": pending}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Cuts them back to that."""
         if state_dict:
-            self._cut(int(state_dict["rows"]), state_dict["files"])
+            self._go_on_with(state_dict["rows"], state_dict["files"])
             self._to_log = state_dict["pending"]
 
     def on_train_start(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule) -> None:
@@ -78,10 +79,13 @@ class StageLogs(lightning.Callback):
             return None
         return {**found, "epoch": trainer.current_epoch}, trainer.fit_loop.epoch_loop._batches_that_stepped
 
-    def _cut(self, rows: int, sizes: dict[str, int]) -> None:
+    def _go_on_with(self, rows: list[dict[str, Any]], sizes: dict[str, int]) -> None:
         if not leads():
             return
-        self._metrics.cut(rows)
+        self._metrics.go_on_with(rows)
+        for name in sizes:
+            if name not in self._found or _size(self._found[name]) < sizes[name]:
+                notice("logs are shorter than at the checkpoint that training goes on from; metrics.csv is whole", name)
         for name, path in self._found.items():
             if name not in sizes:
                 path.unlink(missing_ok=True)

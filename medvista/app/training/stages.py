@@ -20,10 +20,13 @@ from medvista.app.training.reinforcement import train_rl
 from medvista.app.training.stage_record import StageRecord, read_record
 from medvista.app.training.supervised import train_sft
 from medvista.data.atomic import replacing
+from medvista.data.checksums import check_files, write_checksums
 from medvista.envs import blank_images
 from medvista.policies import VLMPolicy, merge_adapters
 from medvista.ranks import agreed, led
 from medvista.types import Trajectory
+
+_CHECKSUMS = "policy.sha256"  # of the finished policy's files
 
 
 class Stages:
@@ -47,6 +50,8 @@ class Stages:
         if name == "base":
             return self.base.policy()
         self.ensure(name)
+        done = self.folder(name) / "done.json"
+        check_files(self.folder(name) / _CHECKSUMS, f"delete {done}, and the stage goes on from its last checkpoint")
         self.base.keep(None)  # two models would be in memory
         return VLMPolicy.from_pretrained(self.folder(name) / "policy", loading(self.config))
 
@@ -66,7 +71,9 @@ class Stages:
         lora = self.config.policy.lora
         if lora is not None and lora.merge:
             merge_adapters(policy.model)
-        policy.save_pretrained(self.folder(name) / "policy")
+        saved = self.folder(name) / "policy"
+        policy.save_pretrained(saved)
+        write_checksums(self.folder(name) / _CHECKSUMS, [path for path in saved.rglob("*") if path.is_file()])
         with replacing(self.folder(name) / "done.json") as file:
             file.write(json.dumps(asdict(record)).encode())
 

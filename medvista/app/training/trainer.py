@@ -17,6 +17,7 @@ from medvista.app.progress import Progress
 from medvista.app.sigterm import after_this_step
 from medvista.app.training.checkpoint_io import CheckedCheckpointIO
 from medvista.app.training.checkpoints import newest_checkpoint
+from medvista.app.training.disk_space import DiskReserve, check_space
 from medvista.app.training.metrics_log import MetricsLog
 from medvista.app.training.progress import shown_training
 from medvista.app.training.save_and_end import SaveAndEnd
@@ -27,11 +28,16 @@ from medvista.errors import UserError
 from medvista.modules.nonfinite import NonfiniteSteps
 from medvista.modules.policy_module import PolicyModule
 from medvista.policies.sharding import whole
-from medvista.ranks import agreed, leads
+from medvista.ranks import agreed, leads, led
 
 
 def make_trainer(
-    config: TrainerConfig, board: Path, metrics: MetricsLog, callbacks: Sequence[lightning.Callback], **options: Any
+    config: TrainerConfig,
+    board: Path,
+    metrics: MetricsLog,
+    callbacks: Sequence[lightning.Callback],
+    reserve: DiskReserve | None = None,
+    **options: Any,
 ) -> lightning.Trainer:
     """A trainer that logs into a table and for TensorBoard.
 
@@ -40,12 +46,13 @@ def make_trainer(
         board: folder of the stage's TensorBoard files.
         metrics: the table.
         callbacks: beside Lightning's own.
+        reserve: room for a last checkpoint.
         options: of `lightning.Trainer`.
     """
     return lightning.Trainer(
         **_chosen(config),
         callbacks=list(callbacks),
-        plugins=[CheckedCheckpointIO()],
+        plugins=[CheckedCheckpointIO(reserve)],
         logger=[
             TensorBoardLogger(board.parent, name=board.name, version=""),
             metrics,
@@ -77,12 +84,14 @@ def fit_stage(
     episodes = TrajectoryLogger(config.output_dir / "trajectories" / folder.name)
     module.nonfinite = NonfiniteSteps(config.trainer.max_nonfinite_steps)
     logs = StageLogs(metrics, board, episodes.folder)
-    with shown_training(progress, folder.name, steps) as shown:
+    led(lambda: check_space(folder, **_sizes(module), keep=config.trainer.keep_checkpoints))
+    with shown_training(progress, folder.name, steps) as shown, DiskReserve(folder) as reserve:
         trainer = make_trainer(
             config.trainer,
             board,
             metrics,
             [logs, *callbacks, SaveAndEnd(), BenchmarkValidation(), episodes, shown],
+            reserve,
             max_steps=steps,
             max_epochs=-1,
             val_check_interval=config.trainer.validate_every,
@@ -97,6 +106,14 @@ def fit_stage(
         if trainer.global_step % config.trainer.validate_every:
             trainer.validate(module, datamodule=data, verbose=False)
         module.policy = whole(module.policy)
+
+
+def _sizes(module: PolicyModule) -> dict[str, int]:
+    weights = list(module.policy.parameters())
+    return {
+        "weights": sum(weight.numel() * weight.element_size() for weight in weights),
+        "trained": sum(weight.numel() for weight in weights if weight.requires_grad),
+    }
 
 
 def check_trainer(config: TrainerConfig, policy: PolicyConfig) -> None:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from medvista.data.metrics_table import read_metrics
 from medvista.evaluation.frames.dataframe import data_frame
 from medvista.evaluation.frames.folders import COLUMNS, find_runs
 
@@ -33,8 +33,7 @@ def curves(folder: Path | str) -> pd.DataFrame:
 
 
 def _points(log: Path) -> Iterator[dict[str, Any]]:
-    with log.open() as file:
-        for row in csv.DictReader(file):
-            for metric, value in row.items():
-                if value and metric not in _NO_METRIC:
-                    yield {"metric": metric, "step": int(row["step"]), "value": float(value)}
+    for row in read_metrics(log):
+        for metric, value in row.items():
+            if metric not in _NO_METRIC:
+                yield {"metric": metric, "step": int(row["step"]), "value": float(value)}

@@ -76,7 +76,7 @@ def arms_figure(results: Results, *, own_style: bool = False) -> Markup | None:
     parts = [tag("text", escape(_heading(results, mode)), x=_MARGIN, y=34, class_="heading")]
     if own_style:
         ground = tag("rect", class_="ground", x=0.5, y=0.5, width=width - 1, height=height - 1, rx=10)
-        parts = [tag("style", Markup(_STYLE)), ground, *parts]
+        parts = [tag("style", Markup(_STYLE)), ground, *parts]  # nosec B704 - a constant
     parts += [_name_row(results, arm, index, width, arm == ours) for index, arm in enumerate(arms)]
     parts += [_panel(panel, number, arms, ours) for number, panel in enumerate(panels)]
     return drawing((width, height), _words(results, panels, arms, mode), parts, "arms-figure", own_file=own_style)

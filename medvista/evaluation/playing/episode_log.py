@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from medvista.data.atomic import replacing
+from medvista.data.line_log import DamagedLineError, without_checksum
 from medvista.data.trajectories import TrajectoryWriter
 from medvista.errors import UserError
 from medvista.evaluation.playing.shard import Shard
@@ -75,9 +76,9 @@ def _lines(path: Path) -> Iterator[tuple[str, bytes]]:
 
 def _question_of(line: bytes, path: Path, number: int) -> str:
     try:
-        id = json.loads(line)["sample"]["id"]
+        id = json.loads(without_checksum(line))["sample"]["id"]
         if isinstance(id, str):
             return id
-    except (ValueError, LookupError, TypeError, RecursionError):
+    except (ValueError, LookupError, TypeError, RecursionError, DamagedLineError):
         pass
     raise UserError(f"{path}, line {number} is damaged: delete this line, and its question is asked again.")

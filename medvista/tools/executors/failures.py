@@ -66,6 +66,12 @@ def switched_off(tool: Tool, calls: int) -> CallError:
     return CallError(ToolErrorType.UNAVAILABLE, message)
 
 
+def left_alone(tool: Tool, failures: int) -> CallError:
+    """Calls of the tool have failed one after the other; it is tried again later."""
+    message = f"{tool.name} is out of order: its last {failures} calls failed, and it is left alone for a while."
+    return CallError(ToolErrorType.UNAVAILABLE, message)
+
+
 def closed(tool: Tool) -> CallError:
     """The executor was closed."""
     return CallError(ToolErrorType.UNAVAILABLE, f"{tool.name} is not run any more: its executor was closed.")
