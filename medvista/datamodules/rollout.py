@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ import torch
 from torch.utils.data import DataLoader
 
 from medvista.data.sampler import ResumableSampler
+from medvista.datamodules.rollout_speed import RolloutSpeed
 from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
 from medvista.policies import SamplingParams, VLMPolicy
 from medvista.ranks import gathered, rank, totals, world_size
@@ -107,12 +107,17 @@ class RolloutDataModule(RolloutValidationDataModule):
 
     def _play_update(self) -> ExperienceBatch:
         """What one update learns from, with statistics of all that was played for it."""
-        start = time.perf_counter()
+        speed = RolloutSpeed(self.collector)
         played, choice = self._play_with_refills()
-        stats = self._count(list(played.values())) | {
-            "rollout/seconds": time.perf_counter() - start,
-            "rollout/zero_variance_share": choice.zero_variance_share,
-        }
+        measured = speed.statistics([episode for group in played.values() for episode in group.trajectories])
+        stats = (
+            self._count(list(played.values()))
+            | measured
+            | {
+                "rollout/seconds": speed.seconds,
+                "rollout/zero_variance_share": choice.zero_variance_share,
+            }
+        )
         kept = [number for number in choice.kept if number in played]
         learned_from = kept or list(played)[:1]
         batch = ExperienceBatch.from_groups([played[number] for number in learned_from], stats=stats)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -28,6 +29,15 @@ from medvista.policies.shared_prompts import Prompt, find_prompts
 
 ROWS_AT_ONCE = 48  # of similar length, in one pass through the model
 _UNKNOWN = "unknown"  # the form of the head before the first forward pass
+
+
+@dataclass
+class Passed:
+    """What went through the model in `VLMPolicy.forward` so far."""
+
+    tokens: int = 0  # of all rows
+    positions: int = 0  # in the model: a prompt that rows share once, and padding
+    padding: int = 0  # of these
 
 
 class VLMPolicy(nn.Module):
@@ -56,6 +66,7 @@ class VLMPolicy(nn.Module):
         self._head_form: str | None = _UNKNOWN
         self._shares_prompts: bool | None = None  # not known before the first pass in which it matters
         self.features = ImageFeatures(self)  # of the images of one forward pass
+        self.passed = Passed()
         self.value_head: nn.Linear | None = None
         self.turn_ends: TurnEnds = turn_ends(tokenizer, self.base_model.generation_config)
         vocab_size = self.base_model.get_output_embeddings().weight.shape[0]
@@ -282,8 +293,14 @@ class VLMPolicy(nn.Module):
                 row, column - 1
             ]
         head = partial(apply_head, self.base_model, form)
+        tokens = int(rows.mask.sum())
+        self.passed.tokens += tokens
         if prompts is None:
+            self.passed.positions += rows.ids.numel()
+            self.passed.padding += rows.ids.numel() - tokens
             return head, states_before(self, rows, row, column)
+        once = {prompt.number: prompt.tokens for prompt in prompts}
+        self.passed.positions += tokens - sum(prompt.tokens for prompt in prompts) + sum(once.values())
         return head, states_behind_shared_prompts(self, rows, prompts, row, column)
 
     def _form_of_head(self) -> str | None:

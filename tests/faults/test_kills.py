@@ -35,7 +35,8 @@ def start(run: Path, cache: Path) -> subprocess.Popen[bytes]:
 
 def without_times(value: Any) -> Any:
     if isinstance(value, dict):
-        return {name: without_times(item) for name, item in value.items() if "seconds" not in name}
+        kept = {name: item for name, item in value.items() if "seconds" not in name and not name.startswith("speed/")}
+        return {name: without_times(item) for name, item in kept.items()}
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
