@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from medvista.schema_field import setting
@@ -49,16 +49,16 @@ class KLConfig:
 class CorrectionConfig:
     """Whose log-probabilities are the old ones, and how a mismatch between engine and trainer is corrected."""
 
-    old_log_probs: Literal["engine", "recomputed"] = setting(
-        "engine",
+    old_log_probs: Literal["engine", "recomputed"] | None = setting(
+        None,
         help="Where the old log-probabilities of the ratio come from: the engine that sampled, or the trainer's "
-        "weights before the update, which costs a forward pass.",
+        "weights before the update, which costs a forward pass; null: recomputed with policy.engine=vllm, else engine.",
     )
-    level: CorrectionLevel = setting(
-        "none",
+    level: CorrectionLevel | None = setting(
+        None,
         help="Weighs losses by how much likelier the trainer found the tokens before the update than the engine that "
         "sampled them did: token by token, or by the product over each episode. Needs old_log_probs=recomputed. "
-        "Tokens of older weights are corrected alike.",
+        "Tokens of older weights are corrected alike. null: token with policy.engine=vllm, else none.",
         also=("importance_sampling_level", "tis", "rollout_is"),
     )
     highest: float = setting(
@@ -69,6 +69,36 @@ class CorrectionConfig:
     )
     beyond: Literal["truncate", "mask"] = setting(
         "truncate", help="What becomes of larger weights: they are cut to the largest, or their tokens left out."
+    )
+
+    def decided(self, *, same_numbers: bool) -> CorrectionConfig:
+        """What is left open, decided.
+
+        Args:
+            same_numbers: whether the engine computes what the trainer does, so that there is nothing to correct.
+        """
+        level: CorrectionLevel = "none" if same_numbers else "token"
+        return replace(
+            self,
+            old_log_probs=self.old_log_probs or ("engine" if same_numbers else "recomputed"),
+            level=self.level or level,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class CurriculumConfig:
+    """A curriculum by difficulty: questions that are sometimes answered rightly are played more often."""
+
+    enabled: bool = setting(
+        False,
+        help="Whether questions are drawn by their success rate p so far, with weight floor + (1 - floor) 4 p (1 - p); "
+        "else all are played in turn.",
+    )
+    floor: float = setting(
+        0.1, help="Weight of a question that is always or never answered rightly, of at most 1.", above=0, most=1
+    )
+    memory: float = setting(
+        0.5, help="What the earlier episodes of a question count when it is played again.", least=0, most=1
     )
 
 

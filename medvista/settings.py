@@ -17,6 +17,7 @@ AdvantageScale = Literal["std", "none"]  # what advantages are divided by: their
 OptimiserName = Literal["adamw", "adamw_fused", "adamw_8bit", "paged_adamw_8bit", "adafactor"]
 WeightsDtype = Literal["float32", "bfloat16", "auto"]  # what weights are kept in; auto: as the checkpoint stores them
 Quantisation = Literal["none", "4bit"]
+EngineName = Literal["transformers", "vllm"]  # what generates the turns of a policy in this process
 ReferenceKind = Literal["copy", "cpu", "adapters_off", "ema"]  # where the policy of the KL term comes from
 
 
@@ -93,6 +94,25 @@ class LoRAConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class VLLMConfig:
+    """vLLM beside the trainer, docs/engines.md."""
+
+    gpu_memory_utilization: float = setting(
+        0.4, help="Share of a GPU's memory that vLLM takes for weights and cache while it generates.", above=0, most=1
+    )
+    tensor_parallel_size: int = setting(1, help="GPUs that share vLLM's copy of the weights.", above=0)
+    max_model_len: int | None = setting(
+        None, help="Tokens of an episode, at most; null: as many as the model takes and the memory allows.", above=0
+    )
+    enforce_eager: bool | None = setting(
+        None, help="Whether vLLM does without CUDA graphs and compilation; null: on a processor only."
+    )
+    dtype: Literal["auto", "float32", "bfloat16", "float16"] = setting(
+        "auto", help="What vLLM computes in; auto: bfloat16 on a GPU, float32 on a processor."
+    )
+
+
+@dataclass(frozen=True, kw_only=True)
 class OptimiserConfig:
     """An optimiser with warm-up and a cosine or constant schedule."""
 
@@ -128,6 +148,24 @@ class ToolLimits:
     )
     concurrency: int | None = setting(None, help="Calls of the tool at a time; more wait for their turn.", above=0)
     memory_mb: int | None = setting(None, help="Megabytes a worker may allocate, its weights included.", above=0)
+
+    min_workers: int | None = setting(
+        None,
+        help="Workers that stay though nobody calls; others end after a minute without a call. concurrency bounds them "
+        "above; between the two there are as many as calls that wait. null: whoever was started stays.",
+        least=0,
+    )
+    cpus: float | None = setting(
+        None, help="CPUs that ray reserves for a worker, which is placed where they are; null: none.", least=0
+    )
+    gpus: float | None = setting(
+        None, help="GPUs that ray reserves for a worker, such as 0.5 where two share one; null: none.", least=0
+    )
+    python: str | None = setting(
+        None,
+        help="Interpreter of another environment that runs the tool, whose packages do not go with this one's; with "
+        "env.tools_executor=processes, docs/tools.md.",
+    )
 
     def over(self, others: ToolLimits) -> ToolLimits:
         """These limits, and the others' where these leave something open."""

@@ -174,6 +174,7 @@ class Completion:
     log_probs: tuple[float, ...]  # of each token under the sampling distribution
     text: str  # decoded, without the end-of-turn token
     finish_reason: Literal["stop", "length"] = "stop"
+    version: int | None = None  # optimiser steps behind the weights that sampled it; None where the engine is not told
 
 
 class StopReason(str, Enum):
@@ -200,6 +201,7 @@ class Turn:
     action: Action
     result: ToolResult | None = None  # None when no tool ran
     observation: Observation | None = None  # None on the last turn
+    learned: bool = True  # False on a mistake that a demonstration corrects: its tokens carry no loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

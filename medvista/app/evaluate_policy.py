@@ -26,7 +26,7 @@ from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
 from medvista.app.run_lock import run_lock
-from medvista.app.start_checks import warn_at_start
+from medvista.app.start_checks import check_engine, warn_at_start
 from medvista.data.benchmarks import benchmark_name
 from medvista.data.leakage import LeakageReport
 from medvista.data.phantom_vqa import BENCHMARK as PHANTOM
@@ -66,6 +66,7 @@ def check_inputs(players: Players) -> None:
     Raises:
         UserError: a benchmark, a tool or a reward term is wrong, or an interrupted evaluation was another one.
     """
+    check_engine(players.config)
     players.toolbox("tools")
     players.reward_function()
     _ = players.questions.test

@@ -18,7 +18,14 @@ from medvista.ranks import rank
 _GO_ON = "the same command with resume=true goes on from the last checkpoint"
 _PERIOD_S = 0.5  # Lightning looks every 5 s, and ends everything without a word
 _PATIENCE_S = 30.0  # for processes to end by themselves, when this one has
+_stage = "the preparation"  # that this process is in
 _watched: list[subprocess.Popen[bytes]] = []
+
+
+def enter_stage(name: str) -> None:
+    """Remembers where this process is, to be told if it waits there in vain."""
+    global _stage
+    _stage = name
 
 
 @contextmanager
@@ -38,8 +45,8 @@ def ending_together(timeout_minutes: float) -> Iterator[None]:
             raise
         raise UserError(
             f"process {rank()} ends, because another one has ended, or has not come within "
-            f"trainer.timeout_minutes={timeout_minutes:g} to where this one waits for it: what that one said last "
-            f"tells why, and {_GO_ON}."
+            f"trainer.timeout_minutes={timeout_minutes:g} to where this one waits for it, which is in {_stage}: what "
+            f"that one said last tells why, and {_GO_ON}."
         ) from error
 
 

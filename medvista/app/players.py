@@ -13,6 +13,7 @@ from medvista.app.arms import BLANKED, Conditions, ToolUse
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.progress import Progress
 from medvista.app.questions import Questions
+from medvista.app.reward_judge import RewardJudge, asks_judge
 from medvista.app.toolboxes import find_tools, make_toolbox, step_threads
 from medvista.data.expert import ScriptedExpert
 from medvista.data.slake_masks import evidence_masks
@@ -20,10 +21,19 @@ from medvista.endpoint import ChatEndpoint
 from medvista.envs import BlankImages, MedicalVQAEnv
 from medvista.integrations.mcp_client import mcp_tools
 from medvista.parsing import format_action
-from medvista.policies import ChatRenderer, EndpointEngine, Engine, ScriptedPolicy, TransformersEngine, VLMPolicy
+from medvista.policies import (
+    ChatRenderer,
+    EndpointEngine,
+    Engine,
+    ScriptedPolicy,
+    TransformersEngine,
+    VLLMEngine,
+    VLLMModel,
+    VLMPolicy,
+)
 from medvista.rewards import RewardFunction
 from medvista.rollout import Fork, ForkedEngine, MakeForkCollector, RolloutCollector
-from medvista.tools import BlankedCall, RandomRegions, Tool, Toolbox
+from medvista.tools import BlankedCall, BlankResults, RandomRegions, Tool, Toolbox
 from medvista.types import FinalAnswer, Observation, Trajectory
 
 
@@ -49,6 +59,7 @@ class Players:
         self.config = config
         self.questions = questions
         self.progress = progress or Progress(shown=False)
+        self._vllm: VLLMModel | None = None
 
     @cached_property
     def tools(self) -> list[Tool]:
@@ -72,9 +83,14 @@ class Players:
         return {name: asdict(metrics) for name, metrics in self.tools_in_use.metrics().items()}
 
     def close(self) -> None:
-        """End the workers of tools, where there are any."""
+        """End the workers of tools and vLLM, where there are any, and say what a judge has cost."""
+        if "judge" in vars(self):
+            self.judge.close()
         if "tools_in_use" in vars(self):
             self.tools_in_use.close()
+        if self._vllm is not None:
+            self._vllm.close()
+            self._vllm = None
 
     # ------------------------------------------------------------------------------------------------------ collectors
 
@@ -99,13 +115,18 @@ class Players:
         engine = engine or self.engine(policy, toolbox)
         count_tokens = _token_counter(policy.tokenizer) if policy is not None else _count_words
         envs = self._env_factory(conditions, toolbox, count_tokens)
-        return RolloutCollector(envs, engine, renderer, workers=step_threads(env, self.tools))
+        return RolloutCollector(envs, engine, renderer, workers=self._step_threads())
+
+    def _step_threads(self) -> int | None:
+        """See `step_threads`; a judge is waited for at the end of an episode, which the others should not wait for."""
+        env = self.config.env
+        return env.workers if asks_judge(self.config) else step_threads(env, self.tools)
 
     def collector_factory(self, conditions: Conditions) -> Callable[[VLMPolicy], RolloutCollector]:
         """For datamodules, which meet the policy when training begins."""
         return lambda policy: self.collector(policy, conditions)
 
-    def fork_collector(self, policy: VLMPolicy, conditions: Conditions) -> MakeForkCollector:
+    def fork_collector(self, policy: VLMPolicy | None, conditions: Conditions) -> MakeForkCollector:
         """Plays forks: an arm's episodes from one of their calls on, which is made to have shown nothing."""
 
         def make(forks: Sequence[Fork], number: int) -> RolloutCollector:
@@ -115,6 +136,10 @@ class Players:
             return self.collector(policy, conditions, engine, toolbox=toolbox)
 
         return make
+
+    def blanked_collector(self, policy: VLMPolicy, conditions: Conditions) -> RolloutCollector:
+        """Plays an arm's episodes with every result of a tool blanked."""
+        return self.collector(policy, conditions, toolbox=BlankResults(self.toolbox(conditions.tools)))
 
     def answers_collector(self, answers: Mapping[str, str]) -> RolloutCollector:
         """Plays episodes whose answers are known beforehand, by the id of the question: guesses, scored like all."""
@@ -134,6 +159,8 @@ class Players:
             UserError: see `RewardFunction`.
         """
         resources: dict[str, Callable[..., Any]] = {"count_tokens": count_tokens, "evidence_masks": evidence_masks}
+        if asks_judge(self.config):
+            resources["judge_answer"] = self.judge.verdict
         return RewardFunction(self.config.rl.reward, self.config.rl.reward_options, resources)
 
     def _env_factory(
@@ -141,7 +168,7 @@ class Players:
     ) -> Callable[[], gymnasium.Env[Observation, str]]:
         env, reward = self.config.env, self.reward_function(count_tokens)
         questions = self.questions
-        drawn = questions.train if self.config.task == "train" else next(iter(questions.test.values()))
+        drawn = next(iter(questions.test.values())) if self.config.task == "evaluate" else questions.train
 
         def make_env() -> gymnasium.Env[Observation, str]:
             made = MedicalVQAEnv(drawn, toolbox, reward, view_size=env.view_size, max_turns=env.max_turns)
@@ -153,11 +180,21 @@ class Players:
 
     def engine(self, policy: VLMPolicy | None, toolbox: Toolbox) -> Engine:
         """Generates turns with a policy in this process, or with the one behind the configured endpoint."""
+        if policy is not None and self.config.policy.engine == "vllm":
+            return VLLMEngine(policy, self._vllm_for(policy))
         if policy is not None:
             return TransformersEngine(policy, cache_tokens=self.config.policy.cache_tokens)
         endpoint = self.endpoint
         assert endpoint is not None, "a policy is a model in this process or behind an endpoint"
         return EndpointEngine(endpoint.config, toolbox.describe("schemas"), endpoint=endpoint)
+
+    def _vllm_for(self, policy: VLMPolicy) -> VLLMModel:
+        """The one vLLM of this process, started for the first policy and again for one of another architecture."""
+        if self._vllm is not None and not self._vllm.fits(policy):
+            self._vllm.close()
+            self._vllm = None
+        self._vllm = self._vllm or VLLMModel(policy, self.config.policy.vllm)
+        return self._vllm
 
     @cached_property
     def endpoint(self) -> ChatEndpoint | None:
@@ -165,13 +202,18 @@ class Players:
         config = self.config.policy.endpoint
         return ChatEndpoint(config) if config is not None else None
 
-    def expert_engine(self, policy: VLMPolicy, expert: ScriptedExpert) -> ScriptedPolicy:
-        """An engine that writes the expert's turns."""
+    @cached_property
+    def judge(self) -> RewardJudge:
+        """The language model that the reward term ``judge`` asks."""
+        return RewardJudge(self.config)
+
+    def expert_engine(self, policy: VLMPolicy | None, expert: ScriptedExpert) -> ScriptedPolicy:
+        """An engine that writes the expert's turns, in the tokens of a policy if there is one."""
 
         def script(trajectory: Trajectory) -> str:
             return expert.plan(trajectory.sample, trajectory.seed)[len(trajectory.turns)]
 
-        return ScriptedPolicy(script, tokenizer=policy.tokenizer)
+        return ScriptedPolicy(script, tokenizer=None if policy is None else policy.tokenizer)
 
     def oracle_engine(self, policy: VLMPolicy) -> ScriptedPolicy:
         """An engine that looks where a faultless expert would, then lets the policy answer."""

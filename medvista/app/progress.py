@@ -13,6 +13,7 @@ from typing import TextIO
 
 from tqdm import tqdm
 
+from medvista.app.lost_processes import enter_stage
 from medvista.app.terminal import WIDTH, in_words, leads
 
 _EVERY = 30.0  # seconds between two lines of a log
@@ -68,6 +69,7 @@ class Progress:
         if self._open is not None:
             yield self._open.part(name)
             return
+        enter_stage(name)
         self._open = stage = StageProgress(self, name, units, unit)
         if self._draws and self._bar is None:
             self._bar = self._new_bar()

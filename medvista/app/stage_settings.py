@@ -28,16 +28,18 @@ _NO_INFLUENCE = (
     "arms",
     "benchmarks",
     "cache_dir",
-    "claim",
+    "collect",
     "data.root",  # the questions read from it are compared instead
     "data.test_images",
     "description",
+    "direct.pack_tokens",  # the same gradient
     "direct.path",  # the file's content is compared instead
     "env.burned_in_text",
     "env.tools_cache_mb",
     "env.tools_concurrency",
     "env.tools_executor",
     "env.tools_memory_mb",
+    "env.tools_ray_address",
     "env.workers",
     "evaluation",
     "experiment",
@@ -48,12 +50,19 @@ _NO_INFLUENCE = (
     "policy.language_model",  # the model's identity is compared instead
     "policy.path",  # the model's identity is compared instead
     "policy.untrained",
+    "policy.vllm.enforce_eager",
+    "policy.vllm.gpu_memory_utilization",
+    "policy.vllm.max_model_len",  # ends a run, or has done nothing
+    "policy.vllm.tensor_parallel_size",
     "pretrain.rebuild",
     "resume",
     "rl.check_batches",
+    "rl.decomposition",
     "rl.engine_tolerance",
     "rl.monitor",
+    "sft.pack_tokens",
     "sft.path",
+    "sweep",
     "task",
     "trainer.accelerator",
     "trainer.checkpoint_every",
@@ -69,6 +78,7 @@ _NO_INFLUENCE = (
     "trainer.threads",
     "trainer.timeout_minutes",
 )
+_AMOUNT_COLLECTED = ("collect.batch_size", "collect.per_question", "collect.questions", "collect.samples")
 _OF_SOME_STAGES = ("direct", "sft", "rl", "rejection")  # sections; of all others every stage depends
 SECTIONS: Mapping[str, Sequence[str]] = {
     "direct": ("direct",),
@@ -80,6 +90,11 @@ SECTIONS: Mapping[str, Sequence[str]] = {
     "sft_longer": ("sft", "rl"),
     "sft_rejection": ("sft", "rl", "rejection"),
 }
+# What has no influence by itself, but what is read from there has.
+_PLACES = ("data.root", "direct.path", "policy.language_model", "policy.path", "policy.untrained", "sft.path")
+_OF_TRAINING_QUESTIONS = tuple(
+    f"data.{name}" for name in ("train_images", "validation_images", "more_benchmarks", "exclude_test_images")
+)
 _OF_TRAINING = ("pretrain", "trainer", "data.train_images", "data.validation_images", "data.limit", "rejection")
 
 
@@ -99,7 +114,7 @@ def stage_settings(config: ExperimentConfig, stage: str, questions: Questions, b
     left_out = (*_NO_INFLUENCE, *(name for name in _OF_SOME_STAGES if name not in sections))
     found = dict(_flat(config, left_out))
     for name in ("direct", "sft"):
-        path = getattr(config, name).path
+        path = getattr(config, name).file
         if name in sections and path is not None:
             found[f"{name}.path (its content)"] = _digest(path.read_bytes())
     if "rl" in sections:
@@ -126,11 +141,52 @@ def episode_settings(config: ExperimentConfig) -> Settings:
     return found
 
 
+def collection_settings(config: ExperimentConfig) -> Settings:
+    """All that shapes the episodes of a collection; how many there are may change from run to run."""
+    left_out = {*_NO_INFLUENCE, *_OF_SOME_STAGES, *_OF_TRAINING, "evaluation", "rl", *_AMOUNT_COLLECTED}
+    found = dict(_flat(config, [*(left_out - {"collect", "policy.path"})]))
+    if config.policy.endpoint is not None:
+        endpoint = config.policy.endpoint
+        found |= {"policy.endpoint": {"url": endpoint.url, "model": endpoint.model, "body": dict(endpoint.body)}}
+    if config.collect.teacher == "expert":
+        found |= dict(_leaves(plain(config)["sft"]["expert"], "sft.expert."))
+    return found
+
+
 def run_settings(config: ExperimentConfig) -> Settings:
-    """All that shapes the numbers of a run of a claim, beside its seed and its arms."""
+    """All that shapes the numbers of a run of a sweep, beside its seed and its arms."""
     reported = ("evaluation",)
     found = dict(_flat(config, (*(name for name in _NO_INFLUENCE if name not in reported), "seed")))
     return found | {"data.test_images": config.data.test_images}
+
+
+def configured_stage(config: ExperimentConfig, stage: str) -> Settings:
+    """`stage_settings` as far as the configuration tells: places stand for the content that is read from them."""
+    sections = SECTIONS[stage]
+    left_out = (*_no_influence_but(*_PLACES), *(name for name in _OF_SOME_STAGES if name not in sections))
+    return {**dict(_flat(config, left_out)), **(_own_terms(config) if "rl" in sections else {})}
+
+
+def configured_arm(config: ExperimentConfig, stage: str | None) -> Settings:
+    """All that shapes an arm's answers on test, as far as the configuration tells.
+
+    Args:
+        config: of the run.
+        stage: whose policy is asked; None for an arm that is no policy.
+    """
+    policy = configured_stage(config, stage) if stage is not None and stage in SECTIONS else {}
+    left_out = (*_no_influence_but(*_PLACES, "evaluation"), *_OF_SOME_STAGES)
+    return {**policy, **dict(_flat(config, left_out)), **questions_asked(config)}
+
+
+def questions_asked(config: ExperimentConfig) -> Settings:
+    """All that says which questions the test asks, as far as the configuration tells."""
+    asked, trained_on = ("benchmarks", "data", "evaluation.clean_subset"), _OF_TRAINING_QUESTIONS
+    return {key: value for key, value in _flat(config, trained_on) if key in asked or key.startswith("data.")}
+
+
+def _no_influence_but(*names: str) -> Iterator[str]:
+    return (name for name in _NO_INFLUENCE if name not in names)
 
 
 def differences(before: Settings, now: Settings) -> list[str]:

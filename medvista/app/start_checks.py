@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
+from medvista.app.config.schema import ExperimentConfig
 from medvista.app.players import Players
 from medvista.app.questions import Questions
+from medvista.app.reward_judge import check_judge
+from medvista.app.training.data_order import check_mixing
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.data.trajectories import read_trajectories
 from medvista.errors import UserError
+from medvista.policies import VLMPolicy, check_vllm
+from medvista.rollout import demonstrated_turns
 
 
 def check_reinforcement(players: Players, processes: int) -> None:
@@ -17,15 +24,37 @@ def check_reinforcement(players: Players, processes: int) -> None:
         processes: that share an update.
 
     Raises:
-        UserError: a reward term or an option of one is wrong, the parts of the objective do not go together, or there
-            are fewer questions per update than processes.
+        UserError: a reward term or an option of one is wrong, a judge was not audited, the parts of the objective or of
+            sampling do not go together, or there are fewer questions per update than processes.
     """
-    prompts = players.config.rl.prompts
+    rl, prompts = players.config.rl, players.config.rl.prompts
     players.reward_function()
+    check_judge(players.config)
     objective_of(players.config)
-    filter_of(players.config)
+    check_mixing(players.config.data.mixing, list(players.questions.trained_on))
+    if filter_of(players.config) is None and rl.oversample > 1:
+        raise UserError(
+            f"rl.oversample={rl.oversample:g} would play groups only to leave them out, since nothing is filtered: set "
+            "rl.filter_on=total, or rl.oversample=1."
+        )
     if prompts < processes:
         raise UserError(f"rl.prompts={prompts} is too few for {processes} processes: give each at least one.")
+
+
+def check_engine(config: ExperimentConfig) -> None:
+    """Refuses an engine that cannot be had here, or not for this policy.
+
+    Raises:
+        UserError: vLLM is not installed, or the policy is one that it cannot be handed.
+    """
+    if config.policy.engine != "vllm" or config.policy.endpoint is not None:
+        return
+    if config.policy.quantise != "none":
+        raise UserError(
+            f"policy.engine=vllm is handed whole weights, and policy.quantise={config.policy.quantise} keeps none: "
+            "leave one of them out."
+        )
+    check_vllm()
 
 
 def count_demonstrations(players: Players) -> dict[str, int]:
@@ -34,8 +63,31 @@ def count_demonstrations(players: Players) -> dict[str, int]:
     Raises:
         UserError: a file is missing, or a line of it is malformed.
     """
-    paths = [sft.path for sft in (players.config.direct, players.config.sft) if sft.path is not None]
-    return {str(path): sum(1 for _ in read_trajectories(path)) for path in paths}
+    return {str(path): sum(1 for _ in read_trajectories(path)) for path in _own_demonstrations(players.config)}
+
+
+def check_demonstrations(config: ExperimentConfig, policy: VLMPolicy) -> None:
+    """Holds the person's own demonstrations to what a model may learn from them.
+
+    Raises:
+        UserError: one has a token that may never be sampled, or asks a test question.
+    """
+    for path in _own_demonstrations(config):
+        for trajectory in read_trajectories(path, pixels=False):
+            try:
+                demonstrated_turns(trajectory, policy)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from None
+            sample = trajectory.sample
+            if sample.split == "test":
+                raise UserError(
+                    f"{path}: the demonstration of {sample.benchmark}, question {sample.id}, is of a test split, and "
+                    "nothing may be learned on test: leave it out, or collect from another split."
+                )
+
+
+def _own_demonstrations(config: ExperimentConfig) -> list[Path]:
+    return [sft.file for sft in (config.direct, config.sft) if sft.file is not None]
 
 
 def warn_at_start(questions: Questions) -> None:
@@ -65,7 +117,7 @@ def _search_corpus(questions: Questions) -> None:
 def _look_for_identifiers(questions: Questions) -> None:
     from medvista.tools.burned_in_text import warn_of_identifiers
 
-    trained_on = questions.train if questions.config.task == "train" else []
+    trained_on = [] if questions.config.task == "evaluate" else questions.train
     shown = [*trained_on, *questions.evaluated()]
     try:
         warn_of_identifiers(shown, limit=questions.config.env.burned_in_text)

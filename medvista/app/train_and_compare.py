@@ -29,7 +29,13 @@ from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.resuming import RunSettings
 from medvista.app.run_folder import prepare_folder
 from medvista.app.run_lock import run_lock
-from medvista.app.start_checks import check_reinforcement, count_demonstrations, warn_at_start
+from medvista.app.start_checks import (
+    check_demonstrations,
+    check_engine,
+    check_reinforcement,
+    count_demonstrations,
+    warn_at_start,
+)
 from medvista.app.terminal import say
 from medvista.app.training.base_model import BaseModel
 from medvista.app.training.optimiser_checks import check_optimisers
@@ -52,7 +58,7 @@ def run_arms(config: ExperimentConfig) -> None:
     start = time.perf_counter()
     NOTICES.clear()
     quiet_libraries(config.trainer.threads)
-    check_trainer(config.trainer)
+    check_trainer(config.trainer, config.policy)
     try:
         with ending_together(config.trainer.timeout_minutes):
             join_processes(config.trainer)  # before anything is written: each process knows its place
@@ -76,8 +82,10 @@ def _run_arms(players: Players, start: float) -> None:
     say(plan_in_words(plan, base.origin))
     players.progress = Progress(plan)
     policy = stages.policy("base")
-    hold_to_checks(policy, str(base.path), view_size=config.env.view_size)
+    hold_to_checks(policy, str(base.path), view_size=config.env.view_size, precision=config.trainer.precision)
     check_optimisers(config, policy)
+    check_demonstrations(config, policy)
+    base.keep(policy)  # for the stage that starts from it
     del policy
     led(lambda: prepare_folder(config))  # not before every input is known to be good: it moves an earlier run aside
     led(lambda: base.keep_logs(config.output_dir))
@@ -141,6 +149,7 @@ def check_inputs(players: Players) -> None:
         UserError: the data root, a question family, a name of a tool, reward term, or a demonstration is wrong, or the
             parts of the objective do not go together; there are fewer questions per update than processes.
     """
+    check_engine(players.config)
     players.toolbox("tools")
     check_reinforcement(players, world_size())
     if not players.questions.train:

@@ -5,12 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import lru_cache
 from itertools import islice, takewhile
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from torch.utils.data import Sampler
 
 from medvista.errors import UserError
+
+
+class Drawn(NamedTuple):
+    """A sample that a stream gives, and how often it has given it before."""
+
+    index: int  # type: ignore[assignment]  # hides tuple.index, which nobody asks of a draw
+    times: int
 
 
 class SharedBatches(Sampler[list[int]]):
@@ -93,13 +100,17 @@ class ResumableSampler(Sampler[int]):
         epoch = self._whole_step(self.position) // self.size
         steps = self._steps()
         for start, _ in steps if self.endless else takewhile(lambda step: step[0] // self.size == epoch, steps):
-            yield self._index(start + self.rank)
+            yield self.place(start + self.rank).index
 
     def take(self, count: int) -> list[int]:
         """Use the next `count` indices of this rank, going on to the next epoch where one ends."""
+        return [drawn.index for drawn in self.draw(count)]
+
+    def draw(self, count: int) -> list[Drawn]:
+        """What `take` gives, with the epoch of each."""
         steps = list(islice(self._steps(), count))
         self.position = steps[-1][1] if steps else self.position
-        return [self._index(start + self.rank) for start, _ in steps]
+        return [self.place(start + self.rank) for start, _ in steps]
 
     def advance(self, count: int) -> None:
         """Mark the next `count` indices of this rank, and as many of every other, as used."""
@@ -137,9 +148,10 @@ class ResumableSampler(Sampler[int]):
         left = self.size - position % self.size
         return position if self.endless or left >= self.world_size else position + left
 
-    def _index(self, position: int) -> int:
+    def place(self, position: int) -> Drawn:
+        """What stands at a position of the stream."""
         epoch, offset = divmod(position, self.size)
-        return int(self._order(epoch)[offset])
+        return Drawn(index=int(self._order(epoch)[offset]), times=epoch)
 
     def _make_order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

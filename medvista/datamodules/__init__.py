@@ -2,5 +2,6 @@
 
 from medvista.datamodules.rollout import RolloutDataModule
 from medvista.datamodules.sft import SFTDataModule
+from medvista.datamodules.validation import Control
 
-__all__ = ["RolloutDataModule", "SFTDataModule"]
+__all__ = ["Control", "RolloutDataModule", "SFTDataModule"]

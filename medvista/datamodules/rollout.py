@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from einops import repeat
 from torch.utils.data import DataLoader
 
-from medvista.data.sampler import ResumableSampler
+from medvista.data.curriculum import CurriculumSampler
+from medvista.data.sampler import Drawn, ResumableSampler
 from medvista.datamodules.rollout_speed import RolloutSpeed
-from medvista.datamodules.validation import CollectorFactory, RolloutValidationDataModule, refuse_test_split
+from medvista.datamodules.validation import (
+    CollectorFactory,
+    Control,
+    RolloutValidationDataModule,
+    refuse_test_split,
+)
+from medvista.functional.episodes import correct
 from medvista.policies import SamplingParams, VLMPolicy
 from medvista.ranks import gathered, rank, totals, world_size
 from medvista.rollout import (
@@ -25,6 +34,13 @@ from medvista.rollout import (
     rollout_statistics,
 )
 from medvista.types import TrajectoryGroup, VQASample
+
+
+class _Outcome(NamedTuple):
+    """What the processes tell each other of a group."""
+
+    compared: list[float]  # what each sibling is compared by
+    right: int  # siblings that answered rightly
 
 
 class RolloutDataModule(RolloutValidationDataModule):
@@ -41,11 +57,14 @@ class RolloutDataModule(RolloutValidationDataModule):
         updates: updates per epoch (Lightning wants a length).
         temperature: of the sampling.
         max_new_tokens: of one turn.
+        oversample: groups played by how many an update learns from; the first with variance are kept.
         refill_rounds: how often groups without variance are replaced by others; see `choose_groups`.
         filter_on: what siblings have to differ in to be learned from: ``"total"``, a reward term, or None for nothing.
         filter_tolerance: difference up to which they count as equal.
         make_forks: from the policy to what plays forks, for credit to single calls; None gives none.
         forks: which episodes are forked, and how often.
+        controls: see `RolloutValidationDataModule`.
+        order: of the questions, over all processes; by default each once per epoch, shuffled.
         seed: of the order of questions and of every draw.
 
     Raises:
@@ -63,25 +82,28 @@ class RolloutDataModule(RolloutValidationDataModule):
         updates: int,
         max_new_tokens: int,
         temperature: float = 1.0,
+        oversample: float = 1.0,
         refill_rounds: int = 0,
         filter_on: str | None = "total",
         filter_tolerance: float = 1e-6,
         make_forks: Callable[[VLMPolicy], MakeForkCollector] | None = None,
         forks: ForkConfig | None = None,
+        controls: Mapping[str, Control] | None = None,
+        order: ResumableSampler | CurriculumSampler | None = None,
         seed: int = 0,
     ) -> None:
-        super().__init__(make_collector, validation, max_new_tokens=max_new_tokens)
+        super().__init__(make_collector, validation, max_new_tokens=max_new_tokens, controls=controls)
         refuse_test_split({"train": train})
         self.train = train
         self.prompts, self.group_size, self.updates = prompts, group_size, updates
         self.params = SamplingParams(max_new_tokens=max_new_tokens, temperature=temperature)
-        self.refill_rounds = refill_rounds
+        self.oversample, self.refill_rounds = oversample, refill_rounds
         self.filter_on, self.filter_tolerance = filter_on, filter_tolerance
         self.make_forks, self.forks = make_forks, forks or ForkConfig()
         self.seed = seed
         self.episodes = 0  # played so far, by all processes
         self.generated_tokens = 0  # in those episodes
-        self._sampler = ResumableSampler(len(train), seed=seed, endless=True)
+        self._sampler = ResumableSampler(len(train), seed=seed, endless=True) if order is None else order
 
     def train_dataloader(self) -> DataLoader[UpdateRequest]:
         """One request per update; the loader has a length, so Lightning does not fetch ahead."""
@@ -96,7 +118,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         return experience.to(self.trainer.lightning_module.device)  # type: ignore[union-attr]
 
     def state_dict(self) -> dict[str, Any]:
-        """The position in the stream of questions, over all ranks."""
+        """The position in the stream of questions, over all ranks, and what steers the stream."""
         counts = {"episodes": self.episodes, "generated_tokens": self.generated_tokens}
         return {"sampler": self._sampler.state_dict(), **counts}
 
@@ -110,20 +132,19 @@ class RolloutDataModule(RolloutValidationDataModule):
         speed = RolloutSpeed(self.collector)
         played, choice = self._play_with_refills()
         measured = speed.statistics([episode for group in played.values() for episode in group.trajectories])
-        stats = (
-            self._count(list(played.values()))
-            | measured
-            | {
-                "rollout/seconds": speed.seconds,
-                "rollout/zero_variance_share": choice.zero_variance_share,
-            }
-        )
+        stats = self._count(list(played.values())) | measured
+        stats["rollout/seconds"] = speed.seconds
+        stats["rollout/zero_variance_share"] = choice.zero_variance_share
+        if self.oversample > 1:
+            stats["rollout/surplus_groups"] = len(choice.surplus)
+        if isinstance(self._sampler, CurriculumSampler):
+            stats |= {f"curriculum/{pool}": share for pool, share in self._sampler.pools().items()}
         kept = [number for number in choice.kept if number in played]
         learned_from = kept or list(played)[:1]
         batch = ExperienceBatch.from_groups([played[number] for number in learned_from], stats=stats)
         if self.make_forks is not None:
             self._credit_calls(batch, stats, self.make_forks)
-        batch.groups = torch.tensor(learned_from).repeat_interleave(self.group_size)
+        batch.groups = repeat(torch.tensor(learned_from), "p -> (p g)", g=self.group_size)
         return batch if kept else batch.without_loss()  # nothing to learn from here: the others' step is taken, too
 
     def _credit_calls(
@@ -140,23 +161,38 @@ class RolloutDataModule(RolloutValidationDataModule):
 
     def _play_with_refills(self) -> tuple[dict[int, TrajectoryGroup], GroupChoice]:
         """This process's groups by their number in the update, and which of all processes' the update learns from."""
-        refills_left = self.refill_rounds
-        played = self._play_groups(range(self.prompts))
-        choice = self._choose(played, refills_left)
-        while choice.refill:
-            refills_left -= 1
-            so_far = len(choice.useful) + len(choice.flat)
-            played |= self._play_groups(range(so_far, so_far + choice.refill))
-            choice = self._choose(played, refills_left)
+        played: dict[int, TrajectoryGroup] = {}
+        outcomes: list[_Outcome] = []  # of all processes' groups
+        missing = self.prompts
+        for refills_left in range(self.refill_rounds, -1, -1):
+            # Every process draws all questions, so that the sampler is at the same position in each.
+            drawn = self._sampler.draw(math.ceil(missing * self.oversample))
+            own = self._play_groups(dict(enumerate(drawn, start=len(outcomes))))
+            outcomes += self._outcomes(own, drawn)
+            played |= own
+            choice = self._choose(outcomes, refills_left)
+            if not (missing := choice.refill):
+                break
         return played, choice
 
-    def _choose(self, played: Mapping[int, TrajectoryGroup], refills_left: int) -> GroupChoice:
+    def _outcomes(self, played: Mapping[int, TrajectoryGroup], drawn: Sequence[Drawn]) -> list[_Outcome]:
+        """Of the groups about these questions, which the processes shared; what a curriculum goes by."""
+        own = {
+            number: _Outcome(_compared(group, self.filter_on), sum(map(correct, group.trajectories)))
+            for number, group in played.items()
+        }
+        known = {number: outcome for share in gathered(own) for number, outcome in share.items()}
+        outcomes = [known[number] for number in sorted(known)]
+        if isinstance(self._sampler, CurriculumSampler):
+            for (index, _), outcome in zip(drawn, outcomes, strict=True):
+                self._sampler.observe(index, outcome.right, self.group_size)
+        return outcomes
+
+    def _choose(self, outcomes: Sequence[_Outcome], refills_left: int) -> GroupChoice:
         """The same choice in every process, from the rewards of all."""
-        shares = gathered({number: _compared(group, self.filter_on) for number, group in played.items()})
-        rewards = {number: earned for share in shares for number, earned in share.items()}
         tolerance = self.filter_tolerance if self.filter_on is not None else None
-        ordered = [rewards[number] for number in sorted(rewards)]
-        return choose_groups(ordered, wanted=self.prompts, refills_left=refills_left, tolerance=tolerance)
+        rewards = [outcome.compared for outcome in outcomes]
+        return choose_groups(rewards, wanted=self.prompts, refills_left=refills_left, tolerance=tolerance)
 
     def _count(self, played: Sequence[TrajectoryGroup]) -> dict[str, float]:
         """Adds to the counts; statistics of every episode, also of groups that are left out of the update."""
@@ -167,28 +203,19 @@ class RolloutDataModule(RolloutValidationDataModule):
         self.generated_tokens += int(counts["rollout/generated_tokens"])
         return rollout_statistics(episodes) | counts
 
-    def _play_groups(self, numbers: range) -> dict[int, TrajectoryGroup]:
-        """Groups about the next questions, played with the current policy; each process plays its share."""
-        # Every process draws all questions, so that the sampler is at the same position in each.
-        drawn = [self._next_sample() for _ in numbers]
-        own = [number for number in numbers if number % world_size() == rank()]
-        drawn = [drawn[number - numbers.start] for number in own]
-        siblings = [sample for _, sample in drawn for _ in range(self.group_size)]
+    def _play_groups(self, drawn: Mapping[int, Drawn]) -> dict[int, TrajectoryGroup]:
+        """Groups about the questions drawn, by number, played with the current policy; each process plays its share."""
+        own = {number: each for number, each in drawn.items() if number % world_size() == rank()}
+        siblings = [self.train[index] for index, _ in own.values() for _ in range(self.group_size)]
         seeds = [
-            _episode_seed(self.seed, epoch, sample.id, sibling)
-            for epoch, sample in drawn
+            _episode_seed(self.seed, times, self.train[index].id, sibling)
+            for index, times in own.values()
             for sibling in range(self.group_size)
         ]
         version = self.trainer.global_step  # type: ignore[union-attr]
         played = self.collector.collect(siblings, self.params, seeds=seeds, policy_version=version)
         size = self.group_size
         return {n: TrajectoryGroup(trajectories=played[i * size : (i + 1) * size]) for i, n in enumerate(own)}
-
-    def _next_sample(self) -> tuple[int, VQASample]:
-        """The next question and the epoch it belongs to: where one ends within a batch, seeds must not repeat."""
-        epoch = self._sampler.epoch
-        (index,) = self._sampler.take(1)
-        return epoch, self.train[index]
 
 
 def _compared(group: TrajectoryGroup, name: str | None) -> list[float]:
@@ -198,7 +225,10 @@ def _compared(group: TrajectoryGroup, name: str | None) -> list[float]:
     return [episode.reward.terms[name] if episode.reward else 0.0 for episode in group.trajectories]
 
 
-def _episode_seed(seed: int, epoch: int, sample_id: str, sibling: int) -> int:
-    """Depends on nothing that a restart or another number of ranks would change."""
-    words = [seed, epoch, sibling, *sample_id.encode()]
+def _episode_seed(seed: int, times: int, sample_id: str, sibling: int) -> int:
+    """Depends on nothing that a restart or another number of ranks would change; `times` a question was drawn before.
+
+    Where an epoch ends within a batch, a question may stand in it twice, and seeds must not repeat.
+    """
+    words = [seed, times, sibling, *sample_id.encode()]
     return int(np.random.SeedSequence(words).generate_state(1)[0])

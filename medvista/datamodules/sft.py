@@ -26,6 +26,7 @@ class SFTDataModule(RolloutValidationDataModule):
         validation: see `RolloutValidationDataModule`.
         batch_size: demonstrations per step, of all processes together.
         seed: of the shuffles.
+        order: of the demonstrations, over all processes; by default each once per epoch, shuffled.
         max_new_tokens: of one validation turn.
     """
 
@@ -38,6 +39,7 @@ class SFTDataModule(RolloutValidationDataModule):
         batch_size: int,
         seed: int,
         max_new_tokens: int,
+        order: ResumableSampler | None = None,
     ) -> None:
         super().__init__(make_collector, validation, max_new_tokens=max_new_tokens)
         if not streams:
@@ -45,12 +47,14 @@ class SFTDataModule(RolloutValidationDataModule):
         self.streams = streams
         self.batch_size = min(batch_size, len(streams))
         self.seed = seed
+        self._order = order
         self._sampler: ResumableSampler | None = None
         self._position = 0
 
     def train_dataloader(self) -> DataLoader[TokenBatch]:
         """Token batches without end; the trainer's ``max_steps`` stops it."""
-        self._sampler = ResumableSampler(len(self.streams), seed=self.seed, endless=True)
+        shuffled = ResumableSampler(len(self.streams), seed=self.seed, endless=True)
+        self._sampler = shuffled if self._order is None else self._order
         self._sampler.position = self._position
         return DataLoader(
             self.streams,  # type: ignore[arg-type]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 import lightning
 import torch
@@ -15,9 +15,18 @@ from medvista.policies import SamplingParams, VLMPolicy
 from medvista.policies.sharding import gathered
 from medvista.ranks import rank, world_size
 from medvista.rollout import RolloutCollector, SampleBatch, TrajectoryBatch
-from medvista.types import VQASample
+from medvista.types import Trajectory, VQASample
 
 CollectorFactory = Callable[[VLMPolicy], RolloutCollector]
+
+
+class Control(NamedTuple):
+    """Conditions under which validation questions are asked again."""
+
+    make_collector: CollectorFactory
+    matters: Callable[
+        [Trajectory], bool
+    ]  # whether an episode could go otherwise under them; the others count as played
 
 
 class RolloutValidationDataModule(lightning.LightningDataModule):
@@ -28,6 +37,7 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
         validation: questions by benchmark, one dataloader each, in this order.
         max_new_tokens: of one turn.
         batch_size: episodes that decode together.
+        controls: other conditions under which each question is asked, too, by name.
 
     Raises:
         UserError: a validation question is from a test split, on which nothing may be chosen.
@@ -40,12 +50,15 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
         *,
         max_new_tokens: int,
         batch_size: int = 256,
+        controls: Mapping[str, Control] | None = None,
     ) -> None:
         super().__init__()
         refuse_test_split(validation)
         self.validation = dict(validation)
         self.max_new_tokens = max_new_tokens
         self.validation_batch_size = batch_size
+        self.controls = dict(controls or {})
+        self._control_collectors: dict[str, RolloutCollector] = {}
         self._make_collector = make_collector
         self._collector: RolloutCollector | None = None
         self._played_by: VLMPolicy | None = None  # whose episodes the collector plays
@@ -69,8 +82,21 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
             return batch
         params = SamplingParams(max_new_tokens=self.max_new_tokens, temperature=0.0)
         with self.rollout_mode():
-            seeds = list(range(len(batch)))
-            return TrajectoryBatch(self.collector.collect(batch.samples, params, seeds=seeds))
+            episodes = self.collector.collect(batch.samples, params, seeds=list(range(len(batch))))
+            return TrajectoryBatch(episodes, {name: self._under(name, episodes, params) for name in self.controls})
+
+    def _under(self, name: str, episodes: Sequence[Trajectory], params: SamplingParams) -> list[Trajectory]:
+        """The episodes as they go under a control's conditions."""
+        assert self._played_by is not None, "episodes are played in rollout mode"
+        control = self.controls[name]
+        if name not in self._control_collectors:
+            self._control_collectors[name] = control.make_collector(self._played_by)
+        collector = self._control_collectors[name]
+        collector.engine.update_weights(self.trainer.global_step)  # type: ignore[union-attr]
+        again = [index for index, episode in enumerate(episodes) if control.matters(episode)]
+        played = collector.collect([episodes[index].sample for index in again], params, seeds=again)
+        other = dict(zip(again, played, strict=True))
+        return [other.get(index, episode) for index, episode in enumerate(episodes)]
 
     @contextmanager
     def rollout_mode(self) -> Iterator[None]:
@@ -94,6 +120,7 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
     def _play_with(self, policy: VLMPolicy) -> None:
         if self._collector is None or self._played_by is not policy:
             self._collector, self._played_by = self._make_collector(policy), policy
+            self._control_collectors = {}
         self._collector.engine.update_weights(self.trainer.global_step)  # type: ignore[union-attr]
 
     def _validation_loader(self, samples: Sequence[VQASample]) -> DataLoader[SampleBatch]:

@@ -88,6 +88,17 @@ def paired_bootstrap_difference(
     return Difference(float(gap.mean()), low, high)
 
 
+def hierarchical_bootstrap_mean(
+    values: ArrayLike, clusters: Sequence[Hashable], *, confidence: float = 0.95, resamples: int = 2000, seed: int = 0
+) -> Interval:
+    """Interval of the mean over training seeds and questions, ``[S, N]``: see `hierarchical_bootstrap_difference`."""
+    values_SN = np.asarray(values, dtype=np.float64)
+    found = hierarchical_bootstrap_difference(
+        values_SN, np.zeros_like(values_SN), clusters, confidence=confidence, resamples=resamples, seed=seed
+    )
+    return Interval(found.low, found.high)
+
+
 def hierarchical_bootstrap_difference(
     a: ArrayLike,
     b: ArrayLike,

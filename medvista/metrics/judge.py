@@ -69,17 +69,30 @@ class Judge:
             UserError: nobody is to be asked, and a verdict is not on disk; or all replies are empty.
         """
         known = [_without_asking(said, sample) for said, sample in zip(predictions, samples, strict=True)]
-        prompts = {
-            i: judge_prompt(str(predictions[i]), samples[i]) for i, verdict in enumerate(known) if verdict is None
-        }
-        replies = self._replies(list(dict.fromkeys(prompts.values())))
-        _refuse_silence(self.name, replies)
-        judged = {index: read_verdict(replies[prompt]) for index, prompt in prompts.items()}
+        asked = [index for index, verdict in enumerate(known) if verdict is None]
+        opinions = self.opinions([str(predictions[i]) for i in asked], [samples[i] for i in asked])
+        judged = dict(zip(asked, opinions, strict=True))
         if unclear := sum(verdict is None for verdict in judged.values()):
             log.warning("%s gave no verdict on %d of %d answers; they count as wrong", self.name, unclear, len(judged))
             for index in [index for index, verdict in judged.items() if verdict is None]:
                 notice(f"answers on which the judge {self.name} gave no verdict count as wrong", samples[index].id)
         return [float(bool(judged[i] if verdict is None else verdict)) for i, verdict in enumerate(known)]
+
+    def verdict(self, prediction: str | None, sample: VQASample) -> float:
+        """See `verdicts`, of one answer."""
+        (found,) = self.verdicts([prediction], [sample])
+        return found
+
+    def opinions(self, predictions: Sequence[str], samples: Sequence[VQASample]) -> list[bool | None]:
+        """What it says of each answer itself, whatever is known without asking; None where that is no verdict.
+
+        Raises:
+            UserError: see `verdicts`.
+        """
+        prompts = [judge_prompt(said, sample) for said, sample in zip(predictions, samples, strict=True)]
+        replies = self._replies(list(dict.fromkeys(prompts)))
+        _refuse_silence(self.name, replies)
+        return [read_verdict(replies[prompt]) for prompt in prompts]
 
     def _replies(self, prompts: Sequence[str]) -> Mapping[str, str | None]:
         found: dict[str, str | None] = {}

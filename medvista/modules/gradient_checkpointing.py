@@ -39,4 +39,6 @@ def _enable(model: Any) -> None:
             f"{type(model).__name__} has no gradient checkpointing: set trainer.gradient_checkpointing=false, "
             "and a smaller trainer.micro_batch_tokens if it does not fit."
         )
-    model.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    # Its name in transformers 6, where the older one is gone.
+    enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+    enable({"use_reentrant": False})

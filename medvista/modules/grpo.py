@@ -73,8 +73,14 @@ class GRPOModule(PolicyModule):
         """One update: every minibatch of every inner epoch takes one optimiser step."""
         speed = TrainingSpeed(self.policy)
         # Before minibatches tear the groups apart.
-        kl, options = self.coefficients.kl, {"share_prompts": self.share_prompts}
-        prepare(batch, self.policy, self.objective, kl, temperature=self.temperature, **options)
+        prepare(
+            batch,
+            self.policy,
+            self.objective,
+            self.coefficients.kl,
+            temperature=self.temperature,
+            share_prompts=self.share_prompts,
+        )
         generator = torch.Generator().manual_seed(self.global_step)
         steps = [
             self.optimise(minibatch)
@@ -93,11 +99,13 @@ class GRPOModule(PolicyModule):
         self._log_rollouts(batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keeps the coefficients that have been adapted."""
+        """Also keeps the coefficients that have been adapted."""
+        super().on_save_checkpoint(checkpoint)
         checkpoint["coefficients"] = self.coefficients.state_dict()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Goes on with them."""
+        super().on_load_checkpoint(checkpoint)
         self.coefficients.load_state_dict(checkpoint.get("coefficients", {}))
 
     def loss(self, part: ExperienceBatch, counts: LossCounts) -> tuple[Tensor, Stats]:

@@ -12,6 +12,7 @@ from lightning.pytorch.strategies import ParallelStrategy
 from torch import Tensor
 
 from medvista.functional.objectives import LossCounts
+from medvista.modules.checkpoint_contents import check_summary, keep_out_frozen, save_summary
 from medvista.modules.gradient_checkpointing import training_modes
 from medvista.modules.micro_batches import micro_batches
 from medvista.modules.nonfinite import NonfiniteSteps
@@ -68,6 +69,7 @@ class PolicyModule(lightning.LightningModule):
         self.grad_norm = torch.tensor(0.0)  # of the last step, before clipping
         self.nonfinite = NonfiniteSteps()
         freeze(policy, optimiser)
+        keep_out_frozen(self)
 
     def loss(self, part: Any, counts: LossCounts) -> tuple[Tensor, Stats]:
         """The loss of some rows of a step, and what to log of them: sums over counts, so that parts add up.
@@ -102,10 +104,7 @@ class PolicyModule(lightning.LightningModule):
         optimizer: Any = self.optimizers()
         counts = world_counts(rows.loss_mask)
         sharded = self._sharded()
-        # Each pass through a sharded model gathers its weights, so all processes take as many: one per part.
-        most_rows = ROWS_AT_ONCE if sharded else None
-        prompts = rows.shared_prompts(self.policy) if self.share_prompts else None
-        parts = micro_batches(rows, self.micro_batch_tokens, most_rows=most_rows, prompts=prompts)
+        parts = self.split(rows, sharded=bool(sharded))
         found = []
         optimizer.zero_grad()
         for number, part in enumerate(parts, start=1):
@@ -115,6 +114,13 @@ class PolicyModule(lightning.LightningModule):
             found.append(stats | {f"{self.logged_as}/loss": loss.detach()})
         self._step(optimizer)
         return self._together(found) | {f"{self.logged_as}/grad_norm": self.grad_norm}
+
+    def split(self, rows: TokenBatch, *, sharded: bool) -> list[TokenBatch]:
+        """The rows of a step in parts that go through forward and backward at once; a collective step."""
+        # Each pass through a sharded model gathers its weights, so all processes take as many: one per part.
+        most_rows = ROWS_AT_ONCE if sharded else None
+        prompts = rows.shared_prompts(self.policy) if self.share_prompts else None
+        return micro_batches(rows, self.micro_batch_tokens, most_rows=most_rows, prompts=prompts)
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         """Clips, in the place where gradients of 16-bit mixed precision are no longer scaled."""
@@ -129,6 +135,14 @@ class PolicyModule(lightning.LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int, dataloader_idx: int = 0) -> None:
         """Episodes are scored by `BenchmarkValidation`."""
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """See `keep_out_frozen`."""
+        save_summary(checkpoint, self)
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """The weights that the checkpoint leaves out have to be those that it was written beside."""
+        check_summary(checkpoint, self)
 
     def configure_optimizers(self) -> Any:
         """See `OptimiserConfig`."""

@@ -16,7 +16,7 @@ from typing import Any
 
 import torch
 from safetensors.torch import save_file
-from torch import nn
+from torch import Tensor, nn
 from transformers.utils.peft_utils import find_adapter_config_file
 
 from medvista.errors import UserError
@@ -142,6 +142,26 @@ def merge_adapters(model: Any) -> None:
     if has_adapters(model):
         del model.peft_config
     model.requires_grad_(True)
+
+
+def merged_state_dict(model: Any) -> Iterator[tuple[str, Tensor]]:
+    """The weights of a model by name, as those of an ordinary model: each with its adapter added, none of them changed.
+
+    Raises:
+        UserError: the weights are quantised.
+    """
+    adapted = dict(_adapted_layers(model))
+    for name, tensor in model.state_dict().items():
+        owner, _, weight = name.rpartition(".base_layer.")
+        if not owner:
+            if not any(name.startswith(f"{layer}.") for layer in adapted):
+                yield name, tensor
+            continue
+        layer = adapted[owner]
+        if hasattr(layer.get_base_layer().weight, "quant_state"):
+            raise UserError("quantised weights cannot be handed to another engine: leave policy.quantise out.")
+        delta = layer.get_delta_weight(_NAME) if weight == "weight" else 0
+        yield f"{owner}.{weight}", tensor + delta
 
 
 @contextmanager

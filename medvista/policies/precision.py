@@ -3,8 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager, nullcontext
 
+import torch
 from torch import Tensor, nn
+
+_MIXED = {"bf16-mixed": torch.bfloat16, "16-mixed": torch.float16}
+
+
+def computing_in(precision: str, device: torch.device) -> AbstractContextManager[object]:
+    """Where a model computes as Lightning's trainer lets it under a precision, whose name it has."""
+    if precision not in _MIXED:  # the others cast the weights, which `Loading` does, or nothing
+        return nullcontext()
+    return torch.autocast(device.type, dtype=_MIXED[precision])
 
 
 def apply_to_all_but_tables(module: nn.Module, apply: Callable[[], object]) -> None:

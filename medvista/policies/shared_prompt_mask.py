@@ -86,9 +86,9 @@ def _attention(
     places = attn_mask.places
     states = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]  # [L, heads, size]
     own = [_take(tensor, places.prompts) for tensor in states]
+    first, keys, values = (tensor.transpose(1, 2) for tensor in own)
     # Padding behind a prompt is seen by padding alone.
-    first = [tensor.transpose(1, 2) for tensor in own]
-    of_prompts = scaled_dot_product_attention(first[0], first[1], first[2], is_causal=True, **options)
+    of_prompts = scaled_dot_product_attention(first, keys, values, is_causal=True, **options)
     query, *news = [_take(tensor, places.rows) for tensor in states]
     key, value = (
         torch.cat([prompt.index_select(0, places.prompt_of), new], dim=1).transpose(1, 2)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from pickle import UnpicklingError
@@ -20,24 +19,22 @@ from medvista.functional.log_probs import WithEntropy, chosen_log_probs
 from medvista.parsing import TAGS
 from medvista.policies.adapters import has_adapters, read_base, save_adapters, unwrapped
 from medvista.policies.families import Family, Image, TurnEnds, family_class, find_chat_template, turn_ends
-from medvista.policies.hidden_states import Rows, can_share_prompts, states_before, states_behind_shared_prompts
+from medvista.policies.hidden_states import (
+    Rows,
+    can_share_prompts,
+    states_before,
+    states_behind_shared_prompts,
+    states_of_packed_rows,
+)
 from medvista.policies.image_features import ImageFeatures, shapes
 from medvista.policies.loading import Loading, load_model
 from medvista.policies.logits_head import apply_head, head_form
+from medvista.policies.passed_tokens import PassedTokens
 from medvista.policies.precision import apply_to_all_but_tables
 from medvista.policies.shared_prompts import Prompt, find_prompts
 
 ROWS_AT_ONCE = 48  # of similar length, in one pass through the model
 _UNKNOWN = "unknown"  # the form of the head before the first forward pass
-
-
-@dataclass
-class Passed:
-    """What went through the model in `VLMPolicy.forward` so far."""
-
-    tokens: int = 0  # of all rows
-    positions: int = 0  # in the model: a prompt that rows share once, and padding
-    padding: int = 0  # of these
 
 
 class VLMPolicy(nn.Module):
@@ -66,7 +63,7 @@ class VLMPolicy(nn.Module):
         self._head_form: str | None = _UNKNOWN
         self._shares_prompts: bool | None = None  # not known before the first pass in which it matters
         self.features = ImageFeatures(self)  # of the images of one forward pass
-        self.passed = Passed()
+        self.passed = PassedTokens()
         self.value_head: nn.Linear | None = None
         self.turn_ends: TurnEnds = turn_ends(tokenizer, self.base_model.generation_config)
         vocab_size = self.base_model.get_output_embeddings().weight.shape[0]
@@ -197,6 +194,7 @@ class VLMPolicy(nn.Module):
         values: bool = False,
         rows_at_once: int = ROWS_AT_ONCE,
         share_prompts: bool = False,
+        packed: bool = False,
     ) -> tuple[Tensor, ...]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
@@ -213,6 +211,7 @@ class VLMPolicy(nn.Module):
             values: whether to compute those of the value head, too.
             rows_at_once: size of a bucket.
             share_prompts: whether a prompt that several rows begin with is computed once, where the model allows it.
+            packed: whether all rows go through the model as one, see `medvista.policies.packing`.
 
         Returns:
             ``[N, T]`` log-probabilities, entropies (zeros unless asked for) and, if asked for, values; 0 without loss.
@@ -220,7 +219,7 @@ class VLMPolicy(nn.Module):
         self.features.clear()  # of a pass that failed
         scores = [torch.zeros_like(token_ids, dtype=torch.float32)] * (3 if values else 2)
         prompts = self.shared_prompts(token_ids, attention_mask, loss_mask, images) if share_prompts else None
-        for chosen in _buckets(attention_mask.sum(dim=1), prompts, rows_at_once):
+        for chosen in _buckets(attention_mask.sum(dim=1), prompts, len(token_ids) if packed else rows_at_once):
             longest = int(attention_mask[chosen].sum(dim=1).max())
             picked = chosen.tolist()
             rows = Rows(
@@ -233,7 +232,7 @@ class VLMPolicy(nn.Module):
             begin = None if prompts is None else [prompts[row] for row in picked]
             if self.always_looks and not rows.shown:
                 rows, begin = self._beside_a_blank_picture(rows), None
-            head, states = self._states_before(rows, begin, row, column)
+            head, states = self._states_before(rows, begin, row, column, packed=packed)
             found: tuple[Tensor, ...] = chosen_log_probs(
                 head, states, drawn, self.allowed_ids, temperature=temperature, entropy=entropy
             )
@@ -282,7 +281,7 @@ class VLMPolicy(nn.Module):
         return Rows(ids=ids, mask=mask, images=[*rows.images, [blank]])
 
     def _states_before(
-        self, rows: Rows, prompts: Sequence[Prompt] | None, row: Tensor, column: Tensor
+        self, rows: Rows, prompts: Sequence[Prompt] | None, row: Tensor, column: Tensor, *, packed: bool
     ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """A head, and the ``[K, D]`` states whose logits the tokens at ``(row, column)`` were drawn from."""
         form = self._form_of_head()
@@ -293,15 +292,17 @@ class VLMPolicy(nn.Module):
                 row, column - 1
             ]
         head = partial(apply_head, self.base_model, form)
-        tokens = int(rows.mask.sum())
-        self.passed.tokens += tokens
+        self.passed.add(rows.mask, prompts, packed=packed)
+        if packed:
+            return head, states_of_packed_rows(self, rows, row, column)
         if prompts is None:
-            self.passed.positions += rows.ids.numel()
-            self.passed.padding += rows.ids.numel() - tokens
             return head, states_before(self, rows, row, column)
-        once = {prompt.number: prompt.tokens for prompt in prompts}
-        self.passed.positions += tokens - sum(prompt.tokens for prompt in prompts) + sum(once.values())
         return head, states_behind_shared_prompts(self, rows, prompts, row, column)
+
+    @property
+    def head_stands_apart(self) -> bool:
+        """Whether the head can be applied to chosen states alone; else rows go through as they are, padded."""
+        return self._form_of_head() is not None
 
     def _form_of_head(self) -> str | None:
         if self._head_form is _UNKNOWN:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import TypeAlias
 
 from medvista.functional.text import exact_match
-from medvista.types import ParseError, StopReason, Trajectory
+from medvista.types import ParseError, StopReason, Trajectory, VQASample
 
 RewardTerm: TypeAlias = Callable[..., float]  # of a trajectory; keywords are options and resources
 
@@ -49,6 +49,18 @@ def tool_success(trajectory: Trajectory) -> float:
     calls = trajectory.tool_turns
     succeeded = bool(calls) and all(turn.result is not None and turn.result.ok for turn in calls)
     return accuracy(trajectory) * float(succeeded)
+
+
+@reward_term
+def judge(trajectory: Trajectory, *, judge_answer: Callable[[str | None, VQASample], float]) -> float:
+    """1 when a language model calls the answer right; of a question with options, what `accuracy` says.
+
+    Args:
+        trajectory: whose answer is judged.
+        judge_answer: the verdict that the measure ``judged`` reports, too.
+    """
+    sample = trajectory.sample
+    return accuracy(trajectory) if sample.choices else judge_answer(trajectory.answer, sample)
 
 
 @reward_term

@@ -6,7 +6,7 @@ They are plain classes with a `to`, and no dataclasses: Lightning rebuilds those
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
 from medvista.types import Trajectory, VQASample
@@ -44,12 +44,20 @@ class SampleBatch(TensorFreeBatch):
 
 
 class TrajectoryBatch(TensorFreeBatch):
-    """Finished episodes of validation questions."""
+    """Finished episodes of validation questions, and of the same questions under other conditions.
 
-    __slots__ = ("trajectories",)
+    Args:
+        trajectories: one per question.
+        controls: by the name of the conditions, as many episodes in the same order.
+    """
 
-    def __init__(self, trajectories: Sequence[Trajectory]) -> None:
+    __slots__ = ("controls", "trajectories")
+
+    def __init__(
+        self, trajectories: Sequence[Trajectory], controls: Mapping[str, Sequence[Trajectory]] | None = None
+    ) -> None:
         self.trajectories = trajectories
+        self.controls = dict(controls or {})
 
     def __len__(self) -> int:
         return len(self.trajectories)

@@ -1,6 +1,8 @@
 """Which of the groups played an update learns from, and how many are played in place of the others.
 
-A group whose siblings all earned the same has no advantage and teaches nothing (DAPO, arXiv 2503.14476).
+A group whose siblings all earned the same has no advantage and teaches nothing (DAPO, arXiv 2503.14476). Where more
+groups are played than an update needs, it learns from the first useful ones in the order in which their questions were
+drawn. That order is fixed before anything is played; the order in which episodes end would prefer short ones.
 """
 
 from __future__ import annotations
@@ -17,7 +19,8 @@ from medvista.functional.objectives import zero_variance
 class GroupChoice:
     """What becomes of the groups played so far; groups are named by their index, in the order they were played."""
 
-    useful: tuple[int, ...]  # siblings earned differently
+    useful: tuple[int, ...]  # siblings earned differently; as many as the update should have, at most
+    surplus: tuple[int, ...]  # the same, beyond that: left out
     flat: tuple[int, ...]  # siblings all earned the same
     refill: int  # groups to play next, in place of flat ones; 0 ends the rollout
 
@@ -27,9 +30,14 @@ class GroupChoice:
         return self.useful or self.flat[:1]
 
     @property
+    def played(self) -> int:
+        """How many groups were played."""
+        return len(self.useful) + len(self.surplus) + len(self.flat)
+
+    @property
     def zero_variance_share(self) -> float:
         """Share of the groups played that are flat."""
-        return len(self.flat) / (len(self.useful) + len(self.flat))
+        return len(self.flat) / self.played
 
 
 def choose_groups(
@@ -57,7 +65,8 @@ def choose_groups(
     flat = [False] * len(rewards) if tolerance is None else zero_variance(rewards, tolerance).tolist()
     useful = tuple(index for index, same in enumerate(flat) if not same)
     return GroupChoice(
-        useful=useful,
+        useful=useful[:wanted],
+        surplus=useful[wanted:],
         flat=tuple(index for index, same in enumerate(flat) if same),
         refill=max(0, wanted - len(useful)) if refills_left > 0 else 0,
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -111,6 +112,21 @@ def test_a_corrupt_image_of_a_demonstration_is_named(told: Told, own: Path) -> N
     answer = told(f"sft.path={own}")
     assert image.name in answer
     assert "is not a readable image" in answer
+
+
+def test_a_demonstration_with_a_token_that_may_never_be_sampled_is_refused_with_its_text(told: Told, own: Path) -> None:
+    first, *rest = own.read_text().splitlines(keepends=True)
+    episode = json.loads(first)
+    episode["turns"][-1]["text"] = "<think>It is <|image_pad|> here.</think><answer>yes</answer>"
+    own.write_text("".join([json.dumps(episode) + "\n", *rest]))
+    answer = told(f"sft.path={own}")
+    assert f"question {episode['sample']['id']}, has '<|image_pad|>' in turn {len(episode['turns'])}" in answer
+    assert str(own) in answer
+
+
+def test_a_demonstration_of_a_test_question_is_refused(told: Told, own: Path) -> None:
+    own.write_text(own.read_text().replace('"split":"train"', '"split":"test"', 1))
+    assert "is of a test split, and nothing may be learned on test" in told(f"sft.path={own}")
 
 
 def test_ones_own_demonstrations_are_learned_from(own: Path, tiny: list[str], tmp_path: Path) -> None:

@@ -43,6 +43,17 @@ def test_a_given_model_is_told_by_its_files(tmp_path: Path) -> None:
     assert base("policy.path=Qwen/Qwen3-VL-2B-Instruct").identity == "Qwen/Qwen3-VL-2B-Instruct"
 
 
+def test_a_model_that_was_looked_at_is_handed_on_once_and_not_read_again() -> None:
+    model = base()
+    looked_at = model.policy()
+    model.keep(looked_at)
+    assert model.policy() is looked_at
+    assert model.policy() is not looked_at
+    model.keep(looked_at)
+    model.keep(None)
+    assert model.policy() is not looked_at
+
+
 @pytest.mark.slow
 def test_the_shipped_model_captions_as_well_as_its_card_says() -> None:
     model = base()

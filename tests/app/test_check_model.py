@@ -16,7 +16,8 @@ from medvista.app.model_check import check_model, hold_to_checks
 from medvista.app.model_check.finding import WIDTH, Finding, to_text
 from medvista.app.training.base_model import SHIPPED
 from medvista.errors import UserError
-from medvista.policies import VLMPolicy
+from medvista.policies import Loading, VLMPolicy
+from medvista.settings import LoRAConfig
 
 
 def verdicts(findings: list[Finding]) -> dict[str, str]:
@@ -127,6 +128,34 @@ def test_the_quick_form_takes_less_than_half_a_second_of_a_processor() -> None:
     began = time.process_time()
     hold_to_checks(policy, "shipped", view_size=96)
     assert time.process_time() - began < 0.5
+
+
+def test_adapters_and_types_are_those_that_the_run_would_have(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("peft")
+    settings = ["policy.dtype=bfloat16", "policy.lora.rank=4", "trainer.precision=bf16-mixed"]
+    assert main(["check-model", str(SHIPPED), *settings, "--view-size", "96"]) == 0
+    table = " ".join(capsys.readouterr().out.split())
+    assert "of them in adapters, bfloat16" in table
+    assert "3e-01 is allowed" in table
+    assert main(["check-model", str(SHIPPED), "policy.dtpe=bfloat16"]) == 2
+    assert "policy.dtype" in capsys.readouterr().err
+
+
+def test_a_folder_of_adapters_is_checked_with_them(nano: VLMPolicy, tmp_path: Path) -> None:
+    pytest.importorskip("peft")
+    nano.save_pretrained(tmp_path / "base")
+    policy = VLMPolicy.from_pretrained(tmp_path / "base", Loading(lora=LoRAConfig(rank=4)))
+    policy.save_pretrained(tmp_path / "adapters")
+    assert main(["check-model", str(tmp_path / "adapters"), "--view-size", "32"]) == 0
+
+
+def test_a_gap_of_mixed_precision_is_measured_in_it(nano: VLMPolicy) -> None:
+    exact, mixed = (
+        said(check_model(nano, view_size=32, precision=precision), "engine and trainer")
+        for precision in ("32-true", "bf16-mixed")
+    )
+    gaps = [float(sentence.split("differ by ")[1].split()[0]) for sentence in (exact, mixed)]
+    assert gaps[0] < 1e-4 < gaps[1] < 0.3
 
 
 def test_long_sentences_are_wrapped_in_the_table() -> None:

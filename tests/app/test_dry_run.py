@@ -21,7 +21,7 @@ from medvista.app.commands.run import main
 from medvista.app.config.composition import list_experiments
 from medvista.app.dry_run.architecture import find_architecture, shipped_architectures
 from medvista.app.dry_run.memory import FULL, HALF, Layout, cache_bytes, layer_bytes, memory_by_kind, peak_gib
-from medvista.app.dry_run.token_counts import image_tokens
+from medvista.policies.families import family_class
 
 RECIPES = [name for name in list_experiments() if name.startswith("medvista_r1")]
 SIZES = {
@@ -139,7 +139,8 @@ def test_shipped_architectures_have_as_many_parameters_as_was_published(hub_id: 
 
 
 def test_images_take_as_many_tokens_as_the_family_gives_them():
-    tokens = {hub_id: image_tokens(find_architecture(hub_id).model.config, 448) for hub_id in shipped_architectures()}
+    configs = {hub_id: find_architecture(hub_id).model.config for hub_id in shipped_architectures()}
+    tokens = {hub_id: family_class(config).tokens_of_square(config, 448) for hub_id, config in configs.items()}
 
     assert tokens["Qwen/Qwen3-VL-8B-Instruct"] == 14 * 14
     assert tokens["OpenGVLab/InternVL3-8B-hf"] == tokens["google/medgemma-4b-it"] == 256

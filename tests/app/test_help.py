@@ -46,7 +46,8 @@ def test_a_key_is_told_with_its_type_range_other_names_and_who_sets_it() -> None
     assert "beta" in page
     page = help_page(["rl.updates"])
     assert f"experiment=smoke: {compose(ExperimentConfig, ['experiment=smoke']).rl.updates}" in page
-    assert "teacher faulty: 60" in page
+    assert "experiment=nano_claim, every variant: 60" in page
+    assert "experiment=nano_claim, variant faulty: 400" in help_page(["sft.demonstrations"])
     assert "vqa_rad_nano" not in page, "what is inherited is not told again"
 
 

@@ -14,10 +14,12 @@ SHORT = ["sft.steps=4", "arms=[sft_rl]", "trainer.devices=2"]
 pytestmark = pytest.mark.slow
 
 
-def lose(tiny: list[str], folder: Path, rank: int, how: str, strategy: str, *launcher: str) -> str:
+def lose(
+    tiny: list[str], folder: Path, rank: int, how: str, strategy: str, *launcher: str, more: tuple[str, ...] = ()
+) -> str:
     """What a run says whose process `rank` is lost at the second update; a hang is an error."""
     script = str(ROOT / "tests" / "app" / "losing.py")
-    settings = [*tiny, *SHORT, f"trainer.strategy={strategy}", f"output_dir={folder / 'run'}"]
+    settings = [*tiny, *SHORT, *more, f"trainer.strategy={strategy}", f"output_dir={folder / 'run'}"]
     done = subprocess.run(
         [sys.executable, *launcher, script, str(rank), how, *settings],
         cwd=ROOT,
@@ -51,3 +53,9 @@ def test_the_others_say_that_the_leader_was_lost(tiny: list[str], tmp_path: Path
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
     said = lose(tiny, tmp_path, 0, "kill", "ddp", *torchrun)
     assert "process 1 ends, because another one has ended" in said or "Signal 9 (SIGKILL)" in said  # torchrun is first
+
+
+def test_a_process_that_hangs_ends_the_run_with_the_stage_it_hung_in(tiny: list[str], tmp_path: Path) -> None:
+    said = lose(tiny, tmp_path, 1, "stop", "ddp", more=("trainer.timeout_minutes=0.5",))
+    assert "has not come within trainer.timeout_minutes=0.5 to where this one waits for it, which is in sft_rl" in said
+    assert "Traceback" not in said

@@ -139,3 +139,18 @@ def test_curves_are_read_by_stage_and_metric(tmp_path: Path) -> None:
     curves = learning_curves(tmp_path)
     assert set(curves) == {"sft", "sft_rejection/round-0"}
     assert curves["sft"] == {"train/loss": [(0, 2.5), (1, 1.5)], "val/phantom/accuracy": [(1, 0.25)]}
+
+
+def test_the_curves_split_what_rl_gained_into_intrinsic_and_the_tools(finished: Path) -> None:
+    curves = learning_curves(finished)
+    rl = curves["sft_rl"]
+    split = "val/phantom/decomposition"
+    accuracy = dict(rl["val/phantom/accuracy"])
+    first, last = min(accuracy), max(accuracy)
+    gains = [dict(rl[f"{split}/{name}"])[last] for name in ("intrinsic_gain", "tool_effect_gain")]
+    assert sum(gains) == pytest.approx(accuracy[last] - accuracy[first])
+    without = dict(rl[f"{split}/accuracy_without_tools"])
+    assert without.keys() == accuracy.keys()
+    for step, effect in rl[f"{split}/tool_effect"]:
+        assert effect == pytest.approx(accuracy[step] - without[step])
+    assert not any(split in name for name in {**curves["direct_rl"], **curves["sft"]})  # without tools; no RL

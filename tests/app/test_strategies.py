@@ -12,6 +12,7 @@ from medvista.app.config.command_line import load_config
 from medvista.app.config.schema import TrainerConfig
 from medvista.app.processes import world_shape
 from medvista.app.training.strategies import FullyShardedStrategy, make_strategy
+from medvista.app.training.trainer import check_trainer
 from medvista.errors import UserError
 
 
@@ -46,6 +47,36 @@ def test_a_missing_deepspeed_is_told_in_one_sentence(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(lightning_deepspeed, "_DEEPSPEED_AVAILABLE", False)
     with pytest.raises(UserError, match=r"strategy=deepspeed_stage_3 needs DeepSpeed .* pip install deepspeed"):
         make_strategy(TrainerConfig(strategy="deepspeed_stage_3"), 2)
+
+
+CANNOT_SHARE = r"policy.quantise=4bit .* {} cannot share out: use ddp"
+
+
+@pytest.mark.parametrize(
+    ("strategy", "setting", "sentence"),
+    [
+        (
+            "deepspeed_stage_2",
+            "trainer.micro_batch_tokens=4096",
+            r"micro_batch_tokens=4096 takes .* in parts.*use fsdp2",
+        ),
+        ("deepspeed_stage_3", "policy.quantise=4bit", CANNOT_SHARE.format("deepspeed_stage_3")),
+        ("fsdp2", "policy.quantise=4bit", CANNOT_SHARE.format("fsdp2")),
+    ],
+)
+def test_what_a_strategy_cannot_do_is_refused_before_a_model_is_loaded(
+    strategy: str, setting: str, sentence: str
+) -> None:
+    config = load_config([f"trainer.strategy={strategy}", setting])
+    with pytest.raises(UserError, match=sentence):
+        check_trainer(config.trainer, config.policy)
+
+
+@pytest.mark.parametrize("strategy", ["auto", "fsdp2"])
+def test_steps_in_parts_are_for_every_other_strategy(strategy: str) -> None:
+    settings = [f"trainer.strategy={strategy}", "trainer.micro_batch_tokens=64", "trainer.accelerator=cpu"]
+    config = load_config(settings)
+    check_trainer(config.trainer, config.policy)
 
 
 # ------------------------------------------------------------------------------------------------ who counts processes

@@ -12,11 +12,13 @@ import lightning
 import pytest
 import torch
 
+from medvista.data.curriculum import CurriculumSampler
 from medvista.data.phantom_vqa import phantom_samples
 from medvista.datamodules import RolloutDataModule
 from medvista.errors import UserError
 from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import ScriptedPolicy, VLMPolicy
+from medvista.rl_settings import CurriculumConfig
 from medvista.rollout import ExperienceBatch, RolloutCollector
 from medvista.types import Trajectory, VQASample
 
@@ -214,6 +216,61 @@ def test_where_no_group_has_variance_one_stays_and_teaches_nothing(
     assert (batch.stats or {})["rollout/episodes"] == 3 * 2 * 3
     assert trainer.global_step == 1
     assert all(torch.equal(a, b) for a, b in zip(module.policy.parameters(), schooled.parameters(), strict=True))
+
+
+def test_of_more_groups_than_needed_the_first_useful_ones_are_learned_from(
+    schooled: VLMPolicy, questions: list[VQASample], make_collector: MakeCollector, make_trainer: MakeTrainer
+) -> None:
+    watch, plain = Watch(), Watch()
+    options = {"prompts": 4, "group_size": 2, "updates": 1}
+    make = _alternating(make_collector)
+    data = datamodule(make, questions, oversample=1.6, **options)
+    fit(make_trainer(max_steps=1, callbacks=[watch]), schooled, data)
+    fit(make_trainer(max_steps=1, callbacks=[plain]), schooled, datamodule(make, questions, **options))
+    (batch,) = watch.batches
+    asked = [trajectory.sample.id for trajectory in batch.trajectories]
+    assert asked == [trajectory.sample.id for trajectory in plain.batches[0].trajectories]  # in the order of the draw
+    stats = batch.stats or {}
+    assert stats["rollout/surplus_groups"] == 3  # of ceil(4 x 1.6) = 7
+    assert stats["rollout/episodes"] == 14  # all of which count
+    assert data.state_dict()["sampler"]["position"] == 7
+
+
+def test_a_curriculum_goes_by_what_was_answered_rightly_and_goes_on_exactly(
+    schooled: VLMPolicy, questions: list[VQASample], make_collector: MakeCollector, make_trainer: MakeTrainer
+) -> None:
+    turn = iter(range(10**6))
+
+    def answer(trajectory: Trajectory) -> str:
+        family = trajectory.sample.metadata["family"]
+        right = family == "side" or (family == "density" and next(turn) % 2)
+        return trajectory.sample.answers[0] if right else "wrong"
+
+    def data() -> RolloutDataModule:
+        order = CurriculumSampler([""] * 16, CurriculumConfig(floor=1e-6), seed=1)
+        return datamodule(
+            _scripted(make_collector, answer), questions, prompts=4, group_size=8, updates=12, order=order
+        )
+
+    def asked(watch: Watch) -> list[list[str]]:
+        return [[t.sample.id for t in batch.trajectories[::8]] for batch in watch.batches]
+
+    played, steps = Watch(), 8
+    before = data()
+    fit(make_trainer(max_steps=steps, callbacks=[played]), schooled, before, learning_rate=1e-12)
+    curriculum = (played.batches[-1].stats or {}).items()
+    assert {("curriculum/easy", 0.25), ("curriculum/hard", 0.5), ("curriculum/intermediate", 0.25)} <= {*curriculum}
+    family = {sample.id: sample.metadata["family"] for sample in questions}
+    assert {family[name] for update in asked(played)[-3:] for name in update} == {"density"}
+    state = before.state_dict()
+    runs = []
+    for _ in range(2):
+        after = data()
+        after.load_state_dict(copy.deepcopy(state))
+        fit(make_trainer(max_steps=3, callbacks=[watch := Watch()]), schooled, after, learning_rate=1e-12)
+        runs.append((asked(watch), after.state_dict()["sampler"]))
+    assert runs[0] == runs[1]
+    assert len({seed for batch in played.batches for *_, seed in [(t.seed,) for t in batch.trajectories]}) > 4 * 8
 
 
 # ----------------------------------------------------------------------------------------------------- hooks and splits

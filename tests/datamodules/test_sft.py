@@ -11,6 +11,7 @@ from typing import Any
 import lightning
 import pytest
 
+from medvista.data.mixing import MixedSampler
 from medvista.datamodules import SFTDataModule
 from medvista.errors import UserError
 from medvista.modules import OptimiserConfig, SFTModule
@@ -75,6 +76,26 @@ def test_a_loaded_state_goes_on_with_the_next_demonstrations(
     after.load_state_dict(before.state_dict())
     fit(make_trainer(max_steps=2, callbacks=[second]), nano, after)
     assert first.trained + second.trained == whole.trained
+
+
+def test_a_mixture_of_benchmarks_is_kept_and_goes_on_exactly(
+    nano: VLMPolicy, demonstrations: list[Trajectory], make_collector: MakeCollector, make_trainer: MakeTrainer
+) -> None:
+    rare = {episode.stream.token_ids for episode in demonstrations[:2]}
+
+    def data() -> SFTDataModule:
+        order = MixedSampler(["rare"] * 2 + ["frequent"] * 14, {"rare": 1, "frequent": 3}, seed=3)
+        return datamodule(demonstrations, make_collector, [], order=order)
+
+    whole, first, second = Watch(), Watch(), Watch()
+    fit(make_trainer(max_steps=5, callbacks=[whole]), nano, data())
+    before, after = data(), data()
+    fit(make_trainer(max_steps=3, callbacks=[first]), nano, before)
+    after.load_state_dict(before.state_dict())
+    fit(make_trainer(max_steps=2, callbacks=[second]), nano, after)
+    assert first.trained + second.trained == whole.trained
+    for start in range(0, 20, 4):  # one of each batch of four
+        assert sum(tokens in rare for tokens in whole.trained[start : start + 4]) == 1
 
 
 def test_validation_plays_each_question_once_and_greedily(

@@ -140,7 +140,7 @@ def test_without_a_paired_test_no_difference_is_claimed() -> None:
     assert "no difference is claimed" in line
 
 
-def test_a_claim_is_told_teacher_by_teacher() -> None:
+def test_a_sweep_is_told_variant_by_variant() -> None:
     pooled = ArmScore(n=1000, accuracy=0.7, ci95=(0.68, 0.72), tool_calls_mean=0.7)
     names = [f"{arm} / {teacher}" for arm in ("sft", "sft_rl") for teacher in ("clean", "faulty")]
     tests = [

@@ -65,7 +65,7 @@ def test_a_replay_stands_behind_its_arm(run: Path, results: Results) -> None:
     assert replay.about.startswith("a replay")
 
 
-def test_runs_of_a_claim_are_told_apart(tmp_path: Path, trajectories: Episodes) -> None:
+def test_runs_of_a_sweep_are_told_apart(tmp_path: Path, trajectories: Episodes) -> None:
     for seed in (0, 1):
         folder = tmp_path / "expert" / f"seed-{seed}" / "trajectories" / "test"
         write_trajectories(folder / "phantom-direct-greedy.jsonl", trajectories["direct"])

@@ -15,7 +15,7 @@ from torch.utils.data import DataLoader
 from medvista.errors import UserError
 from medvista.modules import OptimiserConfig, SFTModule
 from medvista.policies import Loading, SamplingParams, VLMPolicy, merge_adapters
-from medvista.policies.adapters import adapters_off, add_adapters, target_layers
+from medvista.policies.adapters import adapters_off, add_adapters, merged_state_dict, target_layers
 from medvista.rollout import RolloutCollector, TokenBatch
 from medvista.settings import LoRAConfig
 from medvista.types import Trajectory, VQASample
@@ -239,3 +239,16 @@ def test_adapters_on_quantised_weights_learn_and_are_counted_alike(
     torch.testing.assert_close(scores(again, batch), learned, atol=1e-5, rtol=0)
     with pytest.raises(UserError, match="not merged into quantised weights"):
         merge_adapters(policy.model)
+
+
+@pytest.mark.parametrize("targets", [["language"], ["language", "vision", "lm_head"]])
+def test_the_merged_weights_are_those_that_a_merge_would_leave(base: Path, targets: list[str]) -> None:
+    policy = adapted(base, targets=targets)
+    before = {name: weights.clone() for name, weights in policy.model.state_dict().items()}
+    found = dict(merged_state_dict(policy.model))
+    assert all(torch.equal(weights, before[name]) for name, weights in policy.model.state_dict().items())
+    merge_adapters(policy.model)
+    expected = policy.model.state_dict()
+    assert found.keys() == expected.keys()
+    for name, weights in expected.items():
+        torch.testing.assert_close(found[name], weights, atol=1e-6, rtol=1e-5)

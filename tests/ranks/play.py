@@ -11,17 +11,19 @@ from typing import Any
 import lightning
 import torch
 
+from medvista.data.curriculum import CurriculumSampler
 from medvista.data.phantom_vqa import phantom_samples
 from medvista.datamodules import RolloutDataModule
 from medvista.envs import MedicalVQAEnv
 from medvista.policies import ChatRenderer, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.policies.sharding import shard
 from medvista.ranks import gathered, rank
+from medvista.rl_settings import CurriculumConfig
 from medvista.rollout import ExperienceBatch, RolloutCollector
 from medvista.types import Reward, Trajectory
 from tests.ranks.trainers import bare_trainer
 
-UPDATES, PROMPTS = 3, 5
+UPDATES, PROMPTS, QUESTIONS = 3, 5, 16
 LOOK = '<tool_call>{"name": "zoom", "arguments": {"image": 0, "box": [0, 0, 500, 500]}}</tool_call>'
 
 
@@ -67,7 +69,18 @@ def _reward(trajectory: Trajectory) -> Reward:
 
 
 def main(folder: Path, world: int, strategy: str) -> None:
-    """Leaves what each update learned from in ``<strategy>.json``."""
+    """Leaves what each update learned from in ``<strategy>.json``, of two ways to draw questions."""
+    curriculum = CurriculumSampler([""] * QUESTIONS, CurriculumConfig(floor=0.01))
+    ways = {
+        "shuffled": play(folder, world, strategy),
+        "curriculum": play(folder, world, strategy, order=curriculum, oversample=1.5),
+    }
+    if rank() == 0:
+        (folder / f"{strategy}.json").write_text(json.dumps(ways))
+
+
+def play(folder: Path, world: int, strategy: str, **options: Any) -> list[dict[str, Any]]:
+    """What each update learned from."""
     questions = phantom_samples("train", images=4)
 
     def collector(policy: VLMPolicy) -> RolloutCollector:
@@ -84,12 +97,12 @@ def main(folder: Path, world: int, strategy: str) -> None:
         updates=UPDATES,
         max_new_tokens=16,
         refill_rounds=2,
+        **options,
     )
     module = Watched(VLMPolicy.from_pretrained(folder / "policy"))
     trainer = bare_trainer(strategy, world, folder, UPDATES)
     trainer.fit(module, datamodule=data)
-    if rank() == 0:
-        (folder / f"{strategy}.json").write_text(json.dumps(module.seen))
+    return module.seen
 
 
 if __name__ == "__main__":

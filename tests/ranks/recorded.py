@@ -3,24 +3,38 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import NamedTuple, get_args
+from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
+from medvista.policies import Loading
+from medvista.rl_settings import KLPlacement, ObjectiveName
 from medvista.rollout import ExperienceBatch
-from medvista.settings import Aggregation
+from medvista.settings import Aggregation, LoRAConfig, WeightsDtype
 
+RANK = 4  # of adapters
 BUDGETS = (0, 500, 150)  # tokens: an update's rows at once; on two processes in two parts; group by group
 
 
 class Case(NamedTuple):
     """How recorded batches are learned from."""
 
-    aggregation: Aggregation
+    aggregation: Aggregation | None  # None: the objective's own
     minibatches: int
     vision_learning_rate: float  # 0: frozen
     pictures: str  # "all", or "some": half of the rows have none, and in some updates no row has one
+    adapters: bool = False  # trains those of the folder "adapters" alone
+    dtype: WeightsDtype = "float32"  # of weights that are no adapters
+    precision: Literal["32-true", "bf16-mixed"] = "32-true"
+    gradient_checkpointing: bool = False
+    objective: ObjectiveName = "grpo"
+    kl_placement: KLPlacement | None = None  # None: the objective's own
+
+    @property
+    def loading(self) -> Loading:
+        """How the policy is loaded."""
+        return Loading(dtype=self.dtype, lora=LoRAConfig(rank=RANK) if self.adapters else None)
 
 
 class Outcome(NamedTuple):

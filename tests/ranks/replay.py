@@ -16,6 +16,7 @@ from medvista.modules import GRPOConfig, GRPOModule, OptimiserConfig
 from medvista.policies import VLMPolicy
 from medvista.policies.sharding import whole
 from medvista.ranks import rank, world_size
+from medvista.rl_settings import KLConfig
 from medvista.rollout import ExperienceBatch
 from tests.ranks.recorded import BUDGETS, Case, Outcome, shown
 from tests.ranks.trainers import bare_trainer
@@ -77,18 +78,25 @@ def replay(folder: Path, world: int, strategy: str, batches: list[ExperienceBatc
     )
     steps = len(batches) * case.minibatches
     module = PlainDescent(
-        policy := VLMPolicy.from_pretrained(folder / "policy"),
+        policy := VLMPolicy.from_pretrained(folder / ("adapters" if case.adapters else "policy"), case.loading),
         config,
         OptimiserConfig(vision_learning_rate=case.vision_learning_rate),
         total_steps=steps,
-        objective=make_objective("grpo", config, longest=LONGEST),
+        objective=make_objective(case.objective, config, kl=KLConfig(placement=case.kl_placement), longest=LONGEST),
         micro_batch_tokens=tokens,
+        gradient_checkpointing=case.gradient_checkpointing,
         share_prompts=tokens > 0,
     )
-    trainer = bare_trainer(strategy, world, folder, steps, max_epochs=1)
+    trainer = bare_trainer(strategy, world, folder, steps, max_epochs=1, precision=case.precision)
     trainer.fit(module, datamodule=Shares(shown(batches, case, policy.image_token_id)))
     assert trainer.global_step == steps
+    checkpoints = [part.gradient_checkpointing and part.training for part in _layers(module.policy)]
+    assert any(checkpoints) == case.gradient_checkpointing
     return Outcome(norms=module.norms, parts=module.parts, weights=whole(module.policy).state_dict())
+
+
+def _layers(policy: VLMPolicy) -> list[Any]:
+    return [part for part in policy.modules() if hasattr(part, "gradient_checkpointing")]
 
 
 def main(folder: Path, world: int, strategy: str) -> None:
@@ -97,7 +105,7 @@ def main(folder: Path, world: int, strategy: str) -> None:
     outcomes = {
         (case, tokens): replay(folder, world, strategy, recorded["batches"], case, tokens)
         for case in recorded["cases"]
-        for tokens in BUDGETS
+        for tokens in recorded.get("budgets", BUDGETS)
     }
     if rank() == 0:
         torch.save(outcomes, folder / f"{strategy}.pt")

@@ -49,5 +49,5 @@ def test_a_run_goes_on_as_if_it_had_not_stopped(
         max(float((expected[name] - halfway[name]).abs().max()) for name in expected) > 1e-3
     )  # or nothing was resumed
     saved = torch.load(folder / "last.ckpt", weights_only=True)
-    assert saved["state_dict"].keys() == {f"policy.{name}" for name in expected}
+    assert saved["state_dict"].keys() == {f"policy.{name}" for name in expected if ".visual." not in name}  # frozen
     assert not any("DTensor" in type(weights).__name__ for weights in saved["state_dict"].values())

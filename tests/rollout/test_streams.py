@@ -12,6 +12,7 @@ import pytest
 import torch
 
 from medvista.data.trajectories import read_trajectories, write_trajectories
+from medvista.errors import UserError
 from medvista.policies import ChatRenderer, SamplingParams, ScriptedPolicy, TransformersEngine, VLMPolicy
 from medvista.rollout import RolloutCollector, tokenize_trajectory
 from medvista.types import TokenStream, Trajectory, VQASample
@@ -110,6 +111,18 @@ def test_a_recorded_episode_has_the_stream_of_its_rollout_before_and_after_a_fil
     for original, back in zip(episodes, read_trajectories(tmp_path / "d.jsonl"), strict=True):
         assert_same_streams(tokenize_trajectory(original, renderer), original.stream)
         assert_same_streams(tokenize_trajectory(back, renderer), original.stream)
+
+
+@pytest.mark.parametrize("token", ["<|image_pad|>", "<|vision_start|>", "<|video_pad|>", "<|im_start|>"])
+def test_a_demonstrated_token_that_may_never_be_sampled_is_refused(
+    nano: VLMPolicy, demonstrations: list[Trajectory], token: str
+) -> None:
+    whole = demonstrations[0]
+    last = replace(whole.turns[-1], completion=replace(whole.turns[-1].completion, text=f"<answer>{token}</answer>"))
+    poisoned = replace(whole, turns=(*whole.turns[:-1], last))
+    with pytest.raises(UserError) as told:
+        tokenize_trajectory(poisoned, ChatRenderer(nano, "Tools: zoom"))
+    assert f"question {whole.sample.id}, has {token!r} in turn {len(whole.turns)}" in str(told.value)
 
 
 def test_a_turn_that_the_token_budget_cut_is_not_taught_to_end_there(

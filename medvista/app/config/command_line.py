@@ -13,11 +13,12 @@ from medvista.app.config.composition import compose, list_experiments, to_yaml
 from medvista.app.config.help_pages import help_page
 from medvista.app.config.json_schema import schema_text
 from medvista.app.config.schema import ExperimentConfig
+from medvista.app.config.sweep_arguments import sweep_arguments
 from medvista.app.sigterm import EXIT_CODE, ending_on_sigterm
 from medvista.errors import Terminated, UserError
 
 _UNWRITABLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
-_FLAGS = ("--help", "--list", "--print-config", "--json-schema", "--dry-run")
+_FLAGS = ("--help", "--list", "--print-config", "--json-schema", "--dry-run", "--sweep")
 
 
 def load_config(argv: Sequence[str]) -> ExperimentConfig:
@@ -89,6 +90,8 @@ def _dispatch(
 ) -> int:
     flags = {_checked_flag(argument) for argument in arguments if argument.startswith("-")}
     overrides = [argument for argument in arguments if not argument.startswith("-")]
+    if "--sweep" in flags and "--help" not in flags:
+        overrides = sweep_arguments(overrides)
     if "--help" in flags:
         print(help_page(overrides))
     elif "--list" in flags:

@@ -33,6 +33,7 @@ examples:
 flags:
   --help KEY       what a key does, its type, default and range; --help rl: a whole section
   --list           the shipped experiments, one line each
+  --sweep          each combination of values and seeds: --sweep rl.objective=grpo,gspo seed=0,1
   --dry-run        what a run would need and take, file by file; runs nothing
   --print-config   every key with the value it would have, as YAML; runs nothing
   --json-schema    the schema of the YAML files, for editors
@@ -160,10 +161,13 @@ def _set_by(key: Key) -> Iterator[str]:
     for name, own in _own_settings().items() if key.name not in ("experiment", "description") else ():
         if (value := _value(own, key.name)) is not None:
             yield f"experiment={name}: {value_in_words(value).replace(',', ', ')}"
-        for teacher, overrides in (_value(own, "claim.teachers") or {}).items():
+        for override in _value(own, "sweep.common") or ():
+            if override.partition("=")[0] == key.name:
+                yield f"experiment={name}, every variant: {override.partition('=')[2]}"
+        for variant, overrides in (_value(own, "sweep.variants") or {}).items():
             for override in overrides:
                 if override.partition("=")[0] == key.name:
-                    yield f"experiment={name}, teacher {teacher}: {override.partition('=')[2]}"
+                    yield f"experiment={name}, variant {variant}: {override.partition('=')[2]}"
 
 
 @cache

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from medvista.rl_settings import CorrectionConfig, KLConfig, ObjectiveName, ValueConfig
+from medvista.rl_settings import CorrectionConfig, CurriculumConfig, KLConfig, ObjectiveName, ValueConfig
 from medvista.schema_field import setting
-from medvista.settings import AdvantageScale, GRPOConfig, OptimiserConfig, ReferenceKind
+from medvista.settings import AdvantageScale, EndpointConfig, GRPOConfig, OptimiserConfig, ReferenceKind
 
 
 @dataclass(kw_only=True)
@@ -46,6 +46,12 @@ class RLConfig:
     filter_tolerance: float = setting(
         1e-6, help="Difference between siblings up to which they count as equal.", least=0
     )
+    oversample: float = setting(
+        1.0,
+        help="Groups played by how many an update learns from: the first rl.prompts of them with variance are kept, in "
+        "the order in which they were drawn, the rest are left out and counted.",
+        least=1,
+    )
     refill_rounds: int = setting(
         0, help="How often groups whose rewards are all equal are played again on other questions (DAPO).", least=0
     )
@@ -58,6 +64,14 @@ class RLConfig:
     reward_options: dict[str, dict[str, float]] = setting(
         {}, help="Options of reward terms, by name, such as {overlong: {limit: 96, margin: 32}}."
     )
+    judge: EndpointConfig | None = None
+    judge_agreement: float = setting(
+        0.9,
+        help="Share of the labelled answers on which a judge has to agree before the reward term judge may train; "
+        "`python -m experiments.score --audit` asks it.",
+        least=0,
+        most=1,
+    )
     credit: Literal["outcome", "counterfactual"] = setting(
         "outcome",
         help="What a call is credited with: what its episode earned, or also what it would not have earned had the "
@@ -68,6 +82,11 @@ class RLConfig:
     )
     credit_forks: int = setting(1, help="Forks per call.", above=0)
     credit_weight: float = setting(1.0, help="Weight of the credit in the advantage of a call's tokens.", least=0)
+    decomposition: bool = setting(
+        False,
+        help="Whether every validation asks its questions three times, with tools, without, and with tools whose "
+        "results are blanked, to tell what was learned from what the tools add (MED, arXiv 2602.01334).",
+    )
     monitor: Literal["warn", "stop", "off"] = setting(
         "warn", help="What becomes of training that collapses, docs/objectives.md: a warning with advice, or its end."
     )
@@ -80,6 +99,7 @@ class RLConfig:
         help="Largest difference, in nats, that engine and trainer may have about a token with the same weights.",
         above=0,
     )
+    curriculum: CurriculumConfig = field(default_factory=CurriculumConfig)
     kl: KLConfig = field(default_factory=KLConfig)
     correction: CorrectionConfig = field(default_factory=CorrectionConfig)
     value: ValueConfig = field(default_factory=ValueConfig)

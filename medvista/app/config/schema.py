@@ -6,21 +6,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from medvista.app.config.env_schema import EnvConfig
 from medvista.app.config.rl_schema import RLConfig
+from medvista.app.config.sft_schema import CollectConfig, RejectionConfig, SFTConfig
 from medvista.schema_field import setting
 from medvista.settings import (
     EndpointConfig,
-    ExpertConfig,
-    GroundConfig,
+    EngineName,
     LoRAConfig,
-    MCPServerConfig,
     NanoConfig,
     OptimiserConfig,
     Quantisation,
-    ReadTextConfig,
-    RetrieveConfig,
-    SegmentConfig,
-    ToolLimits,
+    VLLMConfig,
     WeightsDtype,
 )
 
@@ -32,6 +29,12 @@ class DataConfig:
     benchmark: str = setting("phantom", help="phantom, a name of docs/benchmarks.md such as slake, or a YAML file.")
     more_benchmarks: list[str] = setting(
         [], help="Further benchmarks whose training questions are mixed in, each as often as it has questions."
+    )
+    mixing: dict[str, float] = setting(
+        {},
+        help="Weight of each benchmark in training, such as {vqa_rad: 2, slake: 1}: its share of RL's questions and of "
+        "SFT's demonstrations, each gone through before one comes again; {}: as often as it has questions.",
+        also=("mixture", "data_mixture", "sampling_weights", "probabilities"),
     )
     exclude_test_images: bool = setting(
         False, help="Leaves out training and validation questions about images that a test set of the run has."
@@ -54,51 +57,6 @@ class DataConfig:
     )
     seed: int = setting(
         0, help="Seed of the phantoms and of data.resplit: another gives other images in every split.", least=0
-    )
-
-
-@dataclass(kw_only=True)
-class EnvConfig:
-    """The environment."""
-
-    tools: list[str] = setting(["zoom", "window"], help="Names of the tools; `python -m experiments.tools` lists them.")
-    view_size: int = setting(
-        64,
-        help="Pixels of the longer side of every image that the policy sees.",
-        above=0,
-        also=("image_size", "resolution"),
-    )
-    max_turns: int = setting(3, help="Turns that an episode may take.", above=0, also=("max_steps",))
-    prompt: Literal["schemas", "names", "none"] = setting(
-        "names", help="What the prompt says about the tools: their JSON schemas, their names, or nothing."
-    )
-    workers: int | None = setting(
-        None,
-        help="Threads that step episodes; null: none if all tools are known to be quick, else one per episode where "
-        "tools turn out slow; 0: none, so that rollouts are the same to the last bit each time.",
-        least=0,
-    )
-    tools_executor: Literal["threads", "processes", "ray"] = setting("threads", help="What runs tools, docs/tools.md.")
-    tools_timeout_s: float | None = setting(
-        None, help="Seconds that a call may take; null: no limit for threads, 60 for processes and ray.", above=0
-    )
-    tools_concurrency: int | None = setting(None, help="Calls of one tool at a time; null: as many as come.", above=0)
-    tools_memory_mb: int | None = setting(
-        None, help="Megabytes that a worker may allocate, for processes and ray.", above=0
-    )
-    tools_limits: dict[str, ToolLimits] = setting({}, help="Limits of single tools, by name; they win over tools_*.")
-    tools_cache_mb: int = setting(
-        0, help="Megabytes of results kept for equal calls; 0: none, which is faster for quick tools.", least=0
-    )
-    segment: SegmentConfig = field(default_factory=SegmentConfig)
-    ground: GroundConfig = field(default_factory=GroundConfig)
-    read_text: ReadTextConfig = field(default_factory=ReadTextConfig)
-    retrieve: RetrieveConfig = field(default_factory=RetrieveConfig)
-    burned_in_text: int = setting(
-        0, help="Images searched for burned-in names and dates before the run; 0: none.", least=0
-    )
-    mcp_servers: dict[str, MCPServerConfig] = setting(
-        {}, help="MCP servers whose tools are added, by name, docs/mcp.md."
     )
 
 
@@ -133,6 +91,12 @@ class PolicyConfig:
     )
     lora: LoRAConfig | None = None
     endpoint: EndpointConfig | None = None
+    engine: EngineName = setting(
+        "transformers",
+        help="What generates episodes in this process: the trained model itself, or a copy in vLLM, docs/engines.md.",
+        also=("rl.engine", "rollout_backend", "use_vllm"),
+    )
+    vllm: VLLMConfig = field(default_factory=VLLMConfig)
     cache_tokens: int | None = setting(
         None,
         help="Tokens that the key-value cache of rollouts may hold, about; episodes beyond them wait. null: no limit.",
@@ -161,30 +125,6 @@ class PretrainConfig:
             learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.05, warmup_steps=20
         )
     )
-
-
-@dataclass(kw_only=True)
-class SFTConfig:
-    """Supervised fine-tuning on demonstrations."""
-
-    demonstrations: int = setting(
-        1000, help="Questions that the expert demonstrates; those it gets wrong are left out.", above=0
-    )
-    path: Path | None = setting(None, help="JSONL file of your own demonstrations, instead of the expert's.")
-    expert: ExpertConfig = field(default_factory=ExpertConfig)
-    steps: int = setting(200, help="Optimiser steps.", above=0, also=("max_steps", "epochs"))
-    batch_size: int = setting(64, help="Demonstrations per optimiser step.", above=0)
-    optimiser: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.1)
-    )
-
-
-@dataclass(kw_only=True)
-class RejectionConfig:
-    """Expert iteration: as many generated tokens as RL, in rounds of sampling and fine-tuning on what was right."""
-
-    rounds: int = setting(4, help="Rounds of sampling and fine-tuning.", above=0)
-    epochs: int = setting(2, help="Passes per round over all episodes kept so far.", above=0)
 
 
 @dataclass(kw_only=True)
@@ -273,13 +213,36 @@ class TrainerConfig:
 
 
 @dataclass(kw_only=True)
-class ClaimConfig:
-    """A claim over seeds and teachers: each pair is a run of its own, in a folder of its own."""
+class SlurmConfig:
+    """What each run of a sweep asks SLURM for; processes and machines are those of trainer."""
+
+    partition: str | None = setting(None, help="Partition; null: the cluster's own choice.", also=("queue",))
+    minutes: int = setting(240, help="Time limit of a run; one that hits it goes on in a new job.", above=0)
+    cpus: int = setting(4, help="CPU cores per process.", above=0)
+    gpus: int = setting(0, help="GPUs per machine.", least=0)
+    memory_gb: float = setting(16.0, help="Memory per machine, in gibibytes.", above=0)
+    more: dict[str, str] = setting({}, help="Further options of sbatch by their long names, as {account: lab}.")
+
+
+@dataclass(kw_only=True)
+class SweepConfig:
+    """Variants of an experiment at several seeds: each pair is a run of its own, in a folder of its own."""
 
     experiment: str = setting("nano", help="Experiment that each run extends.")
-    seeds: list[int] = setting([], help="Seeds; each runs with each teacher.", least=0)
-    teachers: dict[str, list[str]] = setting({}, help="Overrides that make a teacher, by its name.")
+    seeds: list[int] = setting([], help="Seeds; each variant runs at each.", least=0)
+    common: list[str] = setting([], help="Overrides of every variant, which its own may override again.")
+    variants: dict[str, list[str]] = setting({}, help="Overrides that make a variant, by its name.")
+    baseline: str = setting("", help="The variant that the others are compared with; empty: the first.")
+    compare: Literal["variants", "arms"] = setting(
+        "variants",
+        help="What is tested in pairs: each variant against the baseline, arm by arm, or sft_rl against the other "
+        "arms, variant by variant.",
+    )
     workers: int = setting(2, help="Runs at a time.", above=0)
+    launcher: Literal["local", "slurm"] = setting(
+        "local", help="Where runs go: processes on this machine, or a SLURM array (needs the extra slurm)."
+    )
+    slurm: SlurmConfig = field(default_factory=SlurmConfig)
 
 
 @dataclass(kw_only=True)
@@ -288,8 +251,8 @@ class ExperimentConfig:
 
     experiment: str = setting("nano", help="Name of a shipped experiment, or path of your own .yaml.")
     description: str = setting("", help="What the experiment is, in a line; --list shows it.")
-    task: Literal["train", "evaluate"] = setting(
-        "train", help="Trains arms and compares them, or evaluates a given model."
+    task: Literal["train", "evaluate", "collect"] = setting(
+        "train", help="Trains arms and compares them, evaluates a given model, or collects demonstrations."
     )
     benchmarks: list[str] = setting(
         [], help="What is asked on test, such as [slake,vqa_rad]; task=train: none named are those trained on."
@@ -330,10 +293,11 @@ class ExperimentConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
     direct: SFTConfig = field(default_factory=SFTConfig)
     sft: SFTConfig = field(default_factory=SFTConfig)
     rl: RLConfig = field(default_factory=RLConfig)
     rejection: RejectionConfig = field(default_factory=RejectionConfig)
     evaluation: EvaluationConfig = field(default_factory=EvaluationConfig)
     trainer: TrainerConfig = field(default_factory=TrainerConfig)
-    claim: ClaimConfig | None = None
+    sweep: SweepConfig | None = None

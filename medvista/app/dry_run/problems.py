@@ -64,7 +64,7 @@ def _folders(config: ExperimentConfig) -> str:
 
 def _trainer(config: ExperimentConfig) -> str:
     # What this machine lacks is no mistake: a dry run stands on a login node.
-    check_trainer(replace(config.trainer, accelerator="cpu", devices=1, num_nodes=1))
+    check_trainer(replace(config.trainer, accelerator="cpu", devices=1, num_nodes=1), config.policy)
     trainer = config.trainer
     return f"{trainer.strategy}, {trainer.precision}, {trainer.num_nodes} x {trainer.devices} GPU"
 
@@ -87,7 +87,7 @@ def _demonstrations(players: Players) -> str:
 
 
 def _benchmarks(config: ExperimentConfig) -> Iterator[Finding]:
-    trained = [config.data.benchmark, *config.data.more_benchmarks] if config.task == "train" else []
+    trained = [] if config.task == "evaluate" else [config.data.benchmark, *config.data.more_benchmarks]
     for name in dict.fromkeys([*trained, *config.benchmarks]):
         if name != PHANTOM:
             yield _benchmark(name, config.data.root)

@@ -11,11 +11,12 @@ from medvista.app.dry_run.layout import trained_parameters, training_layout, upd
 from medvista.app.dry_run.memory import memory_by_kind, peak_gib
 from medvista.app.dry_run.pace import FORMULA, seconds_per_update
 from medvista.app.dry_run.problems import Finding, look
-from medvista.app.dry_run.token_counts import EpisodeTokens, episode_tokens, image_tokens
+from medvista.app.dry_run.token_counts import EpisodeTokens, episode_tokens
 from medvista.app.quiet_libraries import quiet_libraries
 from medvista.app.terminal import wrapped
 from medvista.app.toolboxes import find_tools
 from medvista.errors import UserError
+from medvista.policies.families import family_class
 from medvista.tools import Toolbox
 
 
@@ -85,7 +86,8 @@ def _episode(config: ExperimentConfig, architecture: Architecture) -> EpisodeTok
         tools = Toolbox(find_tools(config.env)).describe(config.env.prompt)
     except UserError:  # said among the findings
         tools = ""
-    return episode_tokens(config, tools, image_tokens(architecture.model.config, config.env.view_size))
+    model = architecture.model.config
+    return episode_tokens(config, tools, family_class(model).tokens_of_square(model, config.env.view_size))
 
 
 def _token_budget(config: ExperimentConfig, architecture: Architecture, episode: EpisodeTokens) -> Finding:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 from medvista.app.config.schema import ExperimentConfig
 
@@ -34,7 +33,7 @@ def episode_tokens(config: ExperimentConfig, tools_text: str, image_tokens: int)
     Args:
         config: of the run.
         tools_text: what the prompt says about the tools.
-        image_tokens: see `image_tokens`.
+        image_tokens: of one square image at ``env.view_size``.
     """
     prompt = round(len(tools_text) / _CHARACTERS_PER_TOKEN) + _QUESTION_TOKENS + image_tokens
     return EpisodeTokens(
@@ -44,24 +43,3 @@ def episode_tokens(config: ExperimentConfig, tools_text: str, image_tokens: int)
         turns=config.env.max_turns,
         new=config.max_new_tokens,
     )
-
-
-def image_tokens(config: Any, view_size: int) -> int:
-    """Placeholder tokens of one square image.
-
-    Args:
-        config: of the model.
-        view_size: pixels of its side.
-    """
-    vision = config.vision_config
-    merge = getattr(vision, "spatial_merge_size", None)
-    if merge:  # Qwen-VL, GLM-V: as many tokens as the image has squares of patches
-        side = max(1, round(view_size / (vision.patch_size * merge)))
-        return side * side
-    for name in ("mm_tokens_per_image", "image_seq_length"):  # Gemma 3; InternVL (one tile), LLaVA
-        if getattr(config, name, None):
-            return int(getattr(config, name))
-    image, patch = (
-        side[0] if isinstance(side, list | tuple) else side for side in (vision.image_size, vision.patch_size)
-    )
-    return int((image // patch) ** 2)

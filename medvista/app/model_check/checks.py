@@ -12,6 +12,8 @@ from medvista.app.model_check.trial_episode import TrialEpisode, noise, play_tri
 from medvista.app.model_check.vocabulary import vocabulary_findings
 from medvista.errors import UserError
 from medvista.policies import VLMPolicy
+from medvista.policies.adapters import has_adapters
+from medvista.policies.precision import computing_in
 from medvista.tools import Toolbox, window, zoom
 from medvista.types import MedicalImage
 
@@ -21,12 +23,13 @@ _GAP_OF_16_BITS = 0.3  # there the order of sums alone moves a log-probability b
 _QUICK_VIEW = 112  # pixels
 
 
-def check_model(policy: VLMPolicy, *, view_size: int) -> list[Finding]:
+def check_model(policy: VLMPolicy, *, view_size: int, precision: str = "32-true") -> list[Finding]:
     """All checks, on an episode with two tools at the size of views that a run would show.
 
     Args:
-        policy: the model.
+        policy: the model, loaded as a run would load it.
         view_size: pixels of the longer side of every picture, as ``env.view_size``.
+        precision: that it computes in, as ``trainer.precision``.
 
     Raises:
         UserError: the model cannot render or read an episode at all; the sentence says why.
@@ -34,44 +37,46 @@ def check_model(policy: VLMPolicy, *, view_size: int) -> list[Finding]:
     tools = Toolbox([zoom, window]).describe("schemas")
     half = max(1, view_size // 2)
     pictures = [noise(view_size, view_size, 0), noise(half, view_size, 1), noise(view_size, view_size, 2)]
-    with _evaluating(policy):
+    with _evaluating(policy, precision):
         episode = _play(policy, pictures, tools=tools, tokens=16)
         return [
             _family(policy),
             *vocabulary_findings(policy, tools),
             _tokens(episode),
-            _agreement(episode),
+            _agreement(episode, precision),
             *_sight(episode, tokens=4),
         ]
 
 
-def hold_to_checks(policy: VLMPolicy, name: str, *, view_size: int) -> None:
+def hold_to_checks(policy: VLMPolicy, name: str, *, view_size: int, precision: str = "32-true") -> None:
     """The quick form, at the start of a run: one tool, small square pictures, few tokens.
 
     Args:
         policy: the model.
         name: of it, for the sentence.
         view_size: see `check_model`.
+        precision: see `check_model`.
 
     Raises:
         UserError: a check failed, with the sentence that says what to mend.
     """
     side = min(view_size, _QUICK_VIEW)
-    with _evaluating(policy):
+    with _evaluating(policy, precision):
         episode = _play(policy, [noise(side, side, 0), noise(side, side, 1)], tools="", tokens=4)
-        findings = [*vocabulary_findings(policy, ""), _agreement(episode), *_sight(episode, tokens=2)]
+        findings = [*vocabulary_findings(policy, ""), _agreement(episode, precision), *_sight(episode, tokens=2)]
     failed = next((finding for finding in findings if finding.verdict == "FAIL"), None)
     if failed is not None:
         raise UserError(f"{name}: {failed.said} (`medvista check-model {name}` tells all that was checked)")
 
 
 @contextmanager
-def _evaluating(policy: VLMPolicy) -> Iterator[None]:
+def _evaluating(policy: VLMPolicy, precision: str) -> Iterator[None]:
     """The policy without dropout, each of its modules as it was afterwards."""
     training = [module for module in policy.modules() if module.training]
     policy.eval()
     try:
-        yield
+        with computing_in(precision, policy.device):
+            yield
     finally:
         for module in training:
             module.training = True
@@ -92,6 +97,9 @@ def _family(policy: VLMPolicy) -> Finding:
     millions = sum(parameter.numel() for parameter in policy.parameters()) / 1e6
     config = policy.base_model.config
     said = f"{config.model_type}, as {type(policy.family).__name__}; {millions:,.0f} million parameters"
+    if has_adapters(policy.model):
+        adapters = sum(p.numel() for name, p in policy.named_parameters() if ".lora_" in name)
+        said += f", {adapters / 1e6:,.2f} of them in adapters"
     return Finding(check="family", verdict="pass", said=f"{said}, {policy.base_model.dtype}".replace("torch.", ""))
 
 
@@ -109,11 +117,12 @@ def _tokens(episode: TrialEpisode) -> Finding:
     return Finding(check="tokens", verdict=verdict, said=said)
 
 
-def _agreement(episode: TrialEpisode) -> Finding:
+def _agreement(episode: TrialEpisode, precision: str) -> Finding:
     """Whether what the engine sampled has, in the trainer, the probability that the engine says."""
     gaps = episode.gap()
     largest = float(gaps.max())
-    allowed = _GAPS.get(episode.policy.base_model.dtype, _GAP_OF_16_BITS)
+    in_16_bits = precision.endswith("mixed")
+    allowed = _GAP_OF_16_BITS if in_16_bits else _GAPS.get(episode.policy.base_model.dtype, _GAP_OF_16_BITS)
     said = f"log-probabilities of {len(gaps)} tokens differ by {largest:.1e} at most, {allowed:.0e} is allowed"
     if largest <= allowed:
         return Finding(check="engine and trainer", verdict="pass", said=said)

@@ -43,10 +43,22 @@ class BaseModel:
     def __init__(self, players: Players) -> None:
         self.players = players
         self.config = players.config
+        self._waiting: VLMPolicy | None = None
 
     def policy(self) -> VLMPolicy:
         """The model itself; one made here that is neither shipped nor kept is trained first."""
+        if self._waiting is not None:
+            policy, self._waiting = self._waiting, None
+            return policy
         return VLMPolicy.from_pretrained(self.path, loading(self.config))
+
+    def keep(self, policy: VLMPolicy | None) -> None:
+        """Hands a policy that was loaded to be looked at to whoever asks next, so that it is not read twice.
+
+        Args:
+            policy: as it was loaded; None forgets the one that waits.
+        """
+        self._waiting = policy
 
     @cached_property
     def path(self) -> Path | str:
@@ -127,7 +139,7 @@ class BaseModel:
         return list(corpus(self.players))
 
     def _train(self, folder: Path) -> None:
-        """Trains and saves in one move, since the runs of a claim share the cache and may train at the same time."""
+        """Trains and saves in one move, since the runs of a sweep share the cache and may train at the same time."""
         config = self.config.pretrain
         policy = self._untrained()
         folder.parent.mkdir(parents=True, exist_ok=True)

@@ -16,7 +16,7 @@ from medvista.app.training.supervised import train_sft
 from medvista.functional.episodes import correct
 from medvista.policies import SamplingParams, VLMPolicy
 from medvista.ranks import gathered, rank, world_size
-from medvista.types import TokenStream
+from medvista.types import TokenStream, Trajectory
 
 
 class _Sampled(NamedTuple):
@@ -24,6 +24,7 @@ class _Sampled(NamedTuple):
 
     stream: TokenStream
     correct: bool
+    benchmark: str
 
 
 def iterate_expert(players: Players, folder: Path, policy: VLMPolicy, *, budget: int) -> StageRecord:
@@ -39,7 +40,7 @@ def iterate_expert(players: Players, folder: Path, policy: VLMPolicy, *, budget:
     """
     rejection, sft = players.config.rejection, players.config.sft
     start = time.perf_counter()
-    kept: list[TokenStream] = []
+    kept: list[_Sampled] = []
     spent = episodes = steps = 0
     with players.progress.stage(folder.name, rejection.rounds, "round") as shown:
         for round_index in range(rejection.rounds):
@@ -48,11 +49,13 @@ def iterate_expert(players: Players, folder: Path, policy: VLMPolicy, *, budget:
             played = _sample_until(players, policy, target - spent, round_index)
             spent += _sampled_tokens(played)
             episodes += len(played)
-            kept += [episode.stream for episode in played if episode.correct]
+            kept += [episode for episode in played if episode.correct]
             if not kept:  # nothing was right yet, so there is nothing to learn from
                 continue
             more = max(1, rejection.epochs * len(kept) // sft.batch_size)
-            train_sft(players, folder / f"round-{round_index}", policy, kept, sft, WITH_TOOLS, steps=more)
+            streams, of = [episode.stream for episode in kept], [episode.benchmark for episode in kept]
+            into = folder / f"round-{round_index}"
+            train_sft(players, into, policy, streams, sft, WITH_TOOLS, steps=more, benchmarks=of)
             steps += more
     return StageRecord(seconds=time.perf_counter() - start, steps=steps, episodes=episodes, generated_tokens=spent)
 
@@ -72,9 +75,13 @@ def _sample_until(players: Players, policy: VLMPolicy, tokens: int, round_index:
         seeds = rng.integers(2**31, size=len(samples)).tolist()
         own = range(rank(), len(samples), world_size())
         share = collector.collect([samples[i] for i in own], params, seeds=[seeds[i] for i in own])
-        played += _in_order(gathered([_Sampled(episode.stream, correct(episode)) for episode in share]))
+        played += _in_order(gathered([_sampled(episode) for episode in share]))
     policy.train(was_training)
     return played
+
+
+def _sampled(episode: Trajectory) -> _Sampled:
+    return _Sampled(episode.stream, correct(episode), episode.sample.benchmark)
 
 
 def _in_order(shares: list[list[_Sampled]]) -> list[_Sampled]:

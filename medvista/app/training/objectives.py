@@ -14,12 +14,13 @@ def objective_of(config: ExperimentConfig) -> Objective:
         UserError: its parts do not go together.
     """
     rl = config.rl
+    same_numbers = config.policy.engine == "transformers"
     objective = make_objective(
         rl.objective,
         rl.grpo,
         advantage_scale=rl.advantage_scale,
         kl=rl.kl,
-        correction=rl.correction,
+        correction=rl.correction.decided(same_numbers=same_numbers),
         value=rl.value,
         longest=config.max_new_tokens * config.env.max_turns,
     )

@@ -7,17 +7,20 @@ from pathlib import Path
 import lightning
 from lightning.pytorch.callbacks import Timer
 
-from medvista.app.arms import Conditions
+from medvista.app.arms import WITHOUT_TOOLS, Conditions
 from medvista.app.config.schema import ExperimentConfig
 from medvista.app.players import Players
+from medvista.app.training.data_order import question_order
 from medvista.app.training.objectives import filter_of, objective_of
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.trainer import fit_stage
-from medvista.callbacks import BatchChecks, CollapseMonitor, PolicyCheckpoint, ReferenceKL
-from medvista.datamodules import RolloutDataModule
+from medvista.callbacks import BatchChecks, CollapseMonitor, Decomposition, PolicyCheckpoint, ReferenceKL
+from medvista.datamodules import Control, RolloutDataModule
+from medvista.functional import decomposition
 from medvista.modules import GRPOModule
 from medvista.policies import VLMPolicy
 from medvista.rollout import ForkConfig
+from medvista.rollout.forks import forkable_calls
 
 
 def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Conditions) -> StageRecord:
@@ -48,6 +51,8 @@ def train_rl(players: Players, folder: Path, policy: VLMPolicy, conditions: Cond
     data = _rollouts(players, conditions)
     timer = Timer()
     callbacks = [timer, *_callbacks(config, folder, steps_per_update, reference=bool(objective.kl_coefficient))]
+    if data.controls:
+        callbacks.append(Decomposition())
     fit_stage(config, players.progress, folder, module, data, callbacks, steps)
     return StageRecord(
         seconds=timer.time_elapsed("train"),
@@ -70,13 +75,28 @@ def _rollouts(players: Players, conditions: Conditions) -> RolloutDataModule:
         updates=rl.updates,
         max_new_tokens=config.max_new_tokens,
         temperature=rl.temperature,
+        oversample=rl.oversample,
         refill_rounds=rl.refill_rounds,
         filter_on=filter_of(config),
         filter_tolerance=rl.filter_tolerance,
         make_forks=(lambda policy: players.fork_collector(policy, conditions)) if forked else None,
         forks=ForkConfig(share=rl.credit_share, forks=rl.credit_forks, weight=rl.credit_weight, seed=config.seed),
+        controls=_controls(players, conditions),
+        order=question_order(config, players.questions.train),
         seed=config.seed,
     )
+
+
+def _controls(players: Players, conditions: Conditions) -> dict[str, Control]:
+    """The other conditions under which validation questions are answered, where the tools are to be judged."""
+    if not players.config.rl.decomposition or conditions.tools == "none":
+        return {}
+    return {
+        decomposition.WITHOUT_TOOLS: Control(players.collector_factory(WITHOUT_TOOLS), lambda _: True),
+        decomposition.BLANKED: Control(
+            lambda policy: players.blanked_collector(policy, conditions), lambda episode: bool(forkable_calls(episode))
+        ),
+    }
 
 
 def _callbacks(

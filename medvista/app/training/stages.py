@@ -12,6 +12,8 @@ from medvista.app.loading import loading
 from medvista.app.players import Players
 from medvista.app.resuming import RunSettings
 from medvista.app.training.base_model import BaseModel
+from medvista.app.training.data_order import benchmarks_of
+from medvista.app.training.demonstration_modes import mix
 from medvista.app.training.demonstrations import demonstrations, token_streams
 from medvista.app.training.expert_iteration import iterate_expert
 from medvista.app.training.reinforcement import train_rl
@@ -45,6 +47,7 @@ class Stages:
         if name == "base":
             return self.base.policy()
         self.ensure(name)
+        self.base.keep(None)  # two models would be in memory
         return VLMPolicy.from_pretrained(self.folder(name) / "policy", loading(self.config))
 
     def ensure(self, name: str) -> StageRecord:
@@ -81,9 +84,8 @@ class Stages:
 
     def _demonstrations(self, name: str, conditions: Conditions) -> list[Trajectory]:
         path = self.config.output_dir / "demonstrations" / f"{name}.jsonl"
-        return demonstrations(
-            self.players, getattr(self.config, name), conditions, path, base=lambda: self.policy("base")
-        )
+        sft = getattr(self.config, name)
+        return mix(demonstrations(self.players, sft, conditions, path, base=lambda: self.policy("base")), sft.mix)
 
 
 # --------------------------------------------------------------------------------------------------------- the stages
@@ -92,9 +94,10 @@ class Stages:
 def _answer_only(stages: Stages, name: str, seen: list[Trajectory], conditions: Conditions) -> _Trained:
     """SFT on answers given without a look."""
     policy, sft = stages.policy("base"), stages.config.direct
-    streams = token_streams(stages.players, policy, seen, conditions)
+    streams = token_streams(stages.players, policy, seen, conditions, sft)
     folder = stages.folder(name)
-    return train_sft(stages.players, folder, policy, streams, sft, conditions, steps=sft.steps), policy
+    of = benchmarks_of(seen)
+    return train_sft(stages.players, folder, policy, streams, sft, conditions, steps=sft.steps, benchmarks=of), policy
 
 
 def _direct(stages: Stages) -> _Trained:
@@ -123,9 +126,10 @@ def _direct_rl(stages: Stages) -> _Trained:
 def _sft(stages: Stages) -> _Trained:
     """The cold start: SFT on tool-use demonstrations."""
     policy, sft = stages.policy("base"), stages.config.sft
-    streams = token_streams(stages.players, policy, stages.look_demonstrations(), WITH_TOOLS)
-    folder = stages.folder("sft")
-    return train_sft(stages.players, folder, policy, streams, sft, WITH_TOOLS, steps=sft.steps), policy
+    seen = stages.look_demonstrations()
+    streams = token_streams(stages.players, policy, seen, WITH_TOOLS, sft)
+    folder, of = stages.folder("sft"), benchmarks_of(seen)
+    return train_sft(stages.players, folder, policy, streams, sft, WITH_TOOLS, steps=sft.steps, benchmarks=of), policy
 
 
 def _sft_rl(stages: Stages) -> _Trained:
@@ -138,13 +142,24 @@ def _sft_longer(stages: Stages) -> _Trained:
     """The wall time of RL spent on more SFT with the same demonstrations; the best validation checkpoint is kept."""
     seconds = stages.ensure("sft_rl").seconds
     policy, sft = stages.policy("sft"), stages.config.sft
-    streams = token_streams(stages.players, policy, stages.look_demonstrations(), WITH_TOOLS)
+    seen = stages.look_demonstrations()
+    streams = token_streams(stages.players, policy, seen, WITH_TOOLS, sft)
     # Steps only bound the schedule: time ends the stage.
     pace = stages.ensure("sft").seconds / max(1, stages.ensure("sft").steps)
     steps = max(sft.steps, round(seconds / pace))
     folder = stages.folder("sft_longer")
+    of = benchmarks_of(seen)
     record = train_sft(
-        stages.players, folder, policy, streams, sft, WITH_TOOLS, steps=steps, seconds=seconds, keep_best=True
+        stages.players,
+        folder,
+        policy,
+        streams,
+        sft,
+        WITH_TOOLS,
+        steps=steps,
+        benchmarks=of,
+        seconds=seconds,
+        keep_best=True,
     )
     return record, policy
 

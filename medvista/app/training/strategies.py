@@ -13,7 +13,7 @@ from lightning.pytorch.strategies import DeepSpeedStrategy, ModelParallelStrateg
 from torch import Tensor
 from torch.optim import Optimizer
 
-from medvista.app.config.schema import TrainerConfig
+from medvista.app.config.schema import PolicyConfig, TrainerConfig
 from medvista.errors import UserError
 from medvista.policies.sharding import full, part_like
 from medvista.ranks import leads
@@ -35,6 +35,24 @@ def make_strategy(config: TrainerConfig, processes: int) -> str | Strategy:
     if config.strategy.startswith("deepspeed_stage_"):
         return _deepspeed(int(config.strategy[-1]), timeout)
     return config.strategy
+
+
+def check_strategy(trainer: TrainerConfig, policy: PolicyConfig) -> None:
+    """Refuses what a strategy cannot do.
+
+    Raises:
+        UserError: an optimiser step in parts under DeepSpeed, or quantised weights that would be shared out.
+    """
+    if trainer.strategy.startswith("deepspeed") and trainer.micro_batch_tokens:
+        raise UserError(
+            f"trainer.micro_batch_tokens={trainer.micro_batch_tokens} takes an optimiser step in parts, which "
+            f"{trainer.strategy} would each take for a whole one: leave it null, or use fsdp2."
+        )
+    if trainer.strategy in ("fsdp2", "deepspeed_stage_3") and policy.quantise != "none":
+        raise UserError(
+            f"policy.quantise={policy.quantise} keeps weights in a form that {trainer.strategy} cannot share out: use "
+            "ddp, or leave policy.quantise=none."
+        )
 
 
 class FullyShardedStrategy(ModelParallelStrategy):
@@ -59,7 +77,7 @@ class FullyShardedStrategy(ModelParallelStrategy):
         return True
 
     def lightning_module_state_dict(self) -> dict[str, Any]:
-        """All weights in the leader, nothing in the others. A collective step."""
+        """All that is trained in the leader, nothing in the others. A collective step."""
         assert self.lightning_module is not None
         return _in_the_leader(self.lightning_module.state_dict())
 
@@ -75,10 +93,11 @@ class FullyShardedStrategy(ModelParallelStrategy):
 
     def load_model_state_dict(self, checkpoint: Mapping[str, Any], strict: bool = True) -> None:
         """Takes this process's part of the weights."""
-        assert self.lightning_module is not None
-        own = self.lightning_module.state_dict()
+        module = self.lightning_module
+        assert module is not None
+        own = {**dict(module.named_parameters(remove_duplicate=False)), **dict(module.named_buffers())}
         state = {name: part_like(t, own[name]) if name in own else t for name, t in checkpoint["state_dict"].items()}
-        self.lightning_module.load_state_dict(state, strict=strict)
+        module.load_state_dict(state, strict=strict)
 
     def load_optimizer_state_dict(self, checkpoint: Mapping[str, Any]) -> None:
         """Takes this process's part of the optimisers' states."""

@@ -11,7 +11,7 @@ import lightning
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from medvista.app.config.schema import ExperimentConfig, TrainerConfig
+from medvista.app.config.schema import ExperimentConfig, PolicyConfig, TrainerConfig
 from medvista.app.processes import world_shape
 from medvista.app.progress import Progress
 from medvista.app.sigterm import after_this_step
@@ -21,7 +21,7 @@ from medvista.app.training.metrics_log import MetricsLog
 from medvista.app.training.progress import shown_training
 from medvista.app.training.save_and_end import SaveAndEnd
 from medvista.app.training.stage_logs import StageLogs
-from medvista.app.training.strategies import make_strategy
+from medvista.app.training.strategies import check_strategy, make_strategy
 from medvista.callbacks import BenchmarkValidation, TrajectoryLogger
 from medvista.errors import UserError
 from medvista.modules.nonfinite import NonfiniteSteps
@@ -99,12 +99,13 @@ def fit_stage(
         module.policy = whole(module.policy)
 
 
-def check_trainer(config: TrainerConfig) -> None:
-    """Refuses what Lightning does not know or have here.
+def check_trainer(config: TrainerConfig, policy: PolicyConfig) -> None:
+    """Refuses what Lightning does not know or have here, and what the strategy cannot do with such a policy.
 
     Raises:
-        UserError: with Lightning's first sentence; or a package is missing.
+        UserError: with Lightning's first sentence; or a package is missing; or see `check_strategy`.
     """
+    check_strategy(config, policy)
     try:
         lightning.Trainer(**_chosen(config), logger=False, enable_checkpointing=False)
     except (ValueError, MisconfigurationException) as error:

@@ -8,6 +8,7 @@ import numpy as np
 
 from medvista.evaluation.numbers.benchmark_measures import measured
 from medvista.evaluation.numbers.benchmark_scoring import benchmark_scoring
+from medvista.evaluation.numbers.process import process_measures
 from medvista.evaluation.numbers.results import ArmScore, Comparison, Mode, Score
 from medvista.functional.calibration import abstention, answer_log_prob, calibration_summary
 from medvista.functional.episodes import correct, summarise
@@ -45,7 +46,8 @@ def arm_score(trajectories: Sequence[Trajectory], resamples: int = 2000, decode:
         ci95=(overall.low, overall.high),
         families=_families(trajectories, resamples),
         accuracy_answered=abstention(answered, right).accuracy_when_answered,
-        measures=measured(trajectories, benchmark_scoring(samples[0].benchmark), resamples),
+        measures=measured(trajectories, benchmark_scoring(samples[0].benchmark), resamples)
+        | process_measures(trajectories, resamples),
         slices={name: {label: _score(cut) for label, cut in labels.items()} for name, labels in cuts.items()},
         calibration=_calibration(trajectories, right, decode) if decode is not None else {},
         **tool_use(trajectories),  # type: ignore[arg-type]

@@ -32,7 +32,7 @@ def measured(
         applies = np.flatnonzero(~np.isnan(values))
         if len(applies):
             groups = [samples[index].group_id for index in applies]
-            found[name] = _measured(values[applies].tolist(), groups, resamples)
+            found[name] = mean_measured(values[applies].tolist(), groups, resamples)
     return found
 
 
@@ -52,7 +52,7 @@ def measured_at_k(trajectories: Iterable[Trajectory], ks: Iterable[int], resampl
     found = {}
     for k in (k for k in dict.fromkeys(ks) if k <= fewest):
         for name, score in _AT_K.items():
-            found[f"{name}@{k}"] = _measured([score(own, k) for own in questions.values()], groups, resamples)
+            found[f"{name}@{k}"] = mean_measured([score(own, k) for own in questions.values()], groups, resamples)
     return found
 
 
@@ -68,6 +68,7 @@ def _majority(samples: Sequence[Trajectory], k: int) -> float:
 _AT_K: Mapping[str, Callable[[Sequence[Trajectory], int], float]] = {"pass": _pass, "majority": _majority}
 
 
-def _measured(scores: Sequence[float], groups: Sequence[str], resamples: int) -> Measured:
+def mean_measured(scores: Sequence[float], groups: Sequence[str], resamples: int) -> Measured:
+    """The mean of some questions' scores, with its clustered interval."""
     cut = mean_with_interval(scores, groups, resamples=resamples)
     return Measured(n=cut.n, mean=cut.mean, ci95=(cut.low, cut.high))

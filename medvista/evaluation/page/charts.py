@@ -173,7 +173,7 @@ def _shortened(name: str) -> str:
     """
     if len(name) <= _LONGEST_LABEL:
         return name
-    end = _LONGEST_LABEL // 2  # arms of a claim differ in their last word, the teacher
+    end = _LONGEST_LABEL // 2  # arms of a sweep differ in their last word, the variant
     return name[: _LONGEST_LABEL - 1 - end] + "…" + name[-end:]
 
 

@@ -16,6 +16,10 @@ Curves: TypeAlias = Mapping[str, Mapping[str, Sequence[tuple[int, float]]]]  # s
 # What a reader looks for first; a metric takes the place of the first word found in its name.
 _METRIC_ORDER = (
     "accuracy",
+    "intrinsic_gain",
+    "tool_effect",
+    "tool_gain",
+    "tool_harm",
     "reward",
     "loss",
     "tool_rate",

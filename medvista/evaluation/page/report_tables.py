@@ -10,6 +10,7 @@ from medvista.evaluation.page.csv_tables import NamedTable
 from medvista.evaluation.tables.arm_tables import Table, arms_tables, comparison_tables, percent, seed_tables
 from medvista.evaluation.tables.measure_tables import calibration_tables, measure_tables, slice_tables
 from medvista.evaluation.tables.tool_tables import counterfactual_tables, evidence_tables
+from medvista.evaluation.tables.variant_tables import variant_tables
 
 
 def leakage_tables(results: Results) -> list[Table]:
@@ -52,14 +53,21 @@ def leakage_tables(results: Results) -> list[Table]:
 
 
 _SECTIONS: Mapping[str, Mapping[str, Callable[[Results], Sequence[Table]]]] = {  # section -> name -> what makes them
-    "arms": {"arms": arms_tables, "seeds": seed_tables},
+    "arms": {"variants": variant_tables, "arms": arms_tables, "seeds": seed_tables},
     "measures": {"measures": measure_tables, "calibration": calibration_tables},
     "comparisons": {"paired-tests": comparison_tables},
     "tools": {"replays": counterfactual_tables, "evidence": evidence_tables},
     "slices": {"slices": slice_tables},
     "leakage": {"leakage": leakage_tables},
 }
-_MANY = ("arms", "seeds", "measures", "calibration", "slices")  # one per benchmark and mode, which name it, too
+_MANY = (
+    "arms",
+    "seeds",
+    "variants",
+    "measures",
+    "calibration",
+    "slices",
+)  # one per benchmark and mode, which name it, too
 
 
 def report_tables(results: Results) -> dict[str, list[NamedTable]]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 
 from medvista.evaluation.numbers.benchmark_scoring import benchmark_scoring
+from medvista.evaluation.numbers.process import PROCESS
 from medvista.evaluation.numbers.results import ArmScore, Results
 from medvista.evaluation.tables.arm_tables import MISSING, Table, interval, percent
 
@@ -69,7 +70,7 @@ def column_meanings(results: Results) -> dict[str, str]:
     used = dict.fromkeys(name for t in (*measure_tables(results), *calibration_tables(results)) for name in t.header)
     scorings = map(benchmark_scoring, results.benchmarks())
     meanings = {measure.name: measure.meaning for scoring in scorings for measure in scoring.measures}
-    meanings |= {**_ANSWERED, **_CALIBRATION}
+    meanings |= {**PROCESS, **_ANSWERED, **_CALIBRATION}
     return {name: meanings[name] for name in used if name in meanings}
 
 

@@ -9,10 +9,12 @@ from pathlib import Path
 from medvista.evaluation.numbers.results import ALL, ArmScore, Comparison, Mode, Results, Score
 from medvista.evaluation.tables.arm_tables import MISSING, Table, interval, p_text, percent, signed_points
 from medvista.evaluation.tables.tool_tables import SHOWN
+from medvista.evaluation.tables.variant_tables import variant_tables
 
 WIDTH = 100  # columns
 _DRAWN = "about drawn CT-like slices"
 _MOST_ROWS = 20
+_MOST_TABLES = 3
 _INTERVAL = "[95 % interval]"
 _LONGEST_NAME = 30  # characters of an arm or a benchmark
 
@@ -20,7 +22,12 @@ Column = tuple[str, Callable[[ArmScore], str]]
 
 
 def terminal_tables(results: Results) -> list[Table]:
-    """How good, better than what, and whether tools' results mattered; each only where there is something to show."""
+    """How good, better than what, and whether tools' results mattered; each only where there is something to show.
+
+    Of a sweep over variants the table that holds all of it, for each arm that variants change.
+    """
+    if variants := variant_tables(results)[:_MOST_TABLES]:
+        return [_cut(table) for table in variants]
     found = [_accuracies(results), _comparisons(results), _counterfactuals(results)]
     return [_cut(table) for table in found if table is not None and table.rows]
 

@@ -25,7 +25,7 @@ def verdict(results: Results) -> list[str]:
     return [
         " ".join(_sentences(results, arm, benchmark))
         for benchmark in results.benchmarks()
-        # The arm that matters most, and in a claim the same arm under its other teachers.
+        # The arm that matters most, and in a sweep the same arm in its other variants.
         for arm in dict.fromkeys(found for found in arms if found.split(" / ")[0] == arms[0].split(" / ")[0])
         if _compared(results, arm, benchmark)
     ]

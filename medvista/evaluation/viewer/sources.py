@@ -33,7 +33,7 @@ def find_sources(run: Path, name: str) -> list[Source]:
     """The trajectory files of a run, those on test first, arms in the order of its tables.
 
     Args:
-        run: a run's folder, a folder of runs (a claim over seeds), or a single trajectory file.
+        run: a run's folder, a folder of runs (a sweep over seeds), or a single trajectory file.
         name: what the viewer calls it.
 
     Raises:
@@ -46,7 +46,7 @@ def find_sources(run: Path, name: str) -> list[Source]:
         raise UserError(f"there is no run at {run}: give a run's folder, such as runs/nano, or a trajectory file")
     found = list(_sources_of(run, name))
     parts = [folder.parent for depth in ("*", "*/*") for folder in run.glob(f"{depth}/trajectories")]
-    for part in sorted(parts):  # of a claim: <teacher>/seed-<n>
+    for part in sorted(parts):  # of a sweep: <variant>/seed-<n>
         found += _sources_of(part, f"{name}/{part.relative_to(run).as_posix()}")
     if not found:
         raise UserError(

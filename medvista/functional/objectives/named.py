@@ -83,7 +83,7 @@ def make_objective(
         **_given(grpo, kl) | ({} if advantage_scale is None else {"scale": advantage_scale}),
         entropy_coefficient=grpo.entropy_coefficient,
         longest=longest,
-        correction=correction,
+        correction=correction.decided(same_numbers=True),
         value=value or ValueConfig(),
     )
     if kl.target is not None and not made.kl_coefficient:

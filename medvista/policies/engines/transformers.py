@@ -16,6 +16,7 @@ from torch import Tensor
 
 from medvista.functional.log_probs import restricted_log_softmax
 from medvista.policies.engines.base import Engine, EngineWork, GenerationRequest, SamplingParams
+from medvista.policies.engines.completed_turns import completed_turns
 from medvista.policies.engines.own_rows import OwnRows
 from medvista.policies.engines.row_cache import RowCache
 from medvista.policies.engines.shared_rows import SharedRows
@@ -54,6 +55,7 @@ class TransformersEngine(Engine):
         policy.family.check_attention(policy.base_model.config.get_text_config()._attn_implementation)
         self.policy = policy
         self.cache_tokens = cache_tokens
+        self.version: int | None = None
         self.features = ImageFeatures(policy)
         self.rows = self._new_rows()
         self._fed = 0  # tokens, before the present rows
@@ -112,6 +114,7 @@ class TransformersEngine(Engine):
     def update_weights(self, version: int) -> None:
         """The weights are the policy's own, so they are there already; what old ones computed is forgotten."""
         self.release()
+        self.version = version
 
     def _new_rows(self) -> SharedRows | OwnRows:
         alone = self.policy.family.one_row_per_cache or not RowCache.holds(self.policy.base_model.config)
@@ -176,7 +179,10 @@ class TransformersEngine(Engine):
             self.rows.leave(episodes)
         for episode in episodes:
             del self._running[episode]
-        return list(zip(episodes, self._completions(ended), strict=True))
+        completions = completed_turns(
+            self.policy, [turn.ids for turn in ended], [turn.log_probs for turn in ended], self.version
+        )
+        return list(zip(episodes, completions, strict=True))
 
     def _sample(self, logits: Tensor, draws: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         """Ids ``[B]`` and their log-probabilities ``[B]`` from logits ``[B, V]`` and uniform draws ``[B]``."""
@@ -189,24 +195,6 @@ class TransformersEngine(Engine):
             chosen = torch.searchsorted(cumulative, draws[:, None] * cumulative[:, -1:], right=True).squeeze(-1)
             chosen = chosen.clamp_max(scores.shape[-1] - 1)
         return chosen, scores.gather(-1, chosen[:, None]).squeeze(-1)
-
-    def _completions(self, turns: Sequence[_Turn]) -> list[Completion]:
-        ends = self.policy.turn_ends.ids
-        stopped = [turn.ids[-1] in ends for turn in turns]
-        texts = self.policy.tokenizer.batch_decode(
-            [turn.ids[:-1] if stop else turn.ids for turn, stop in zip(turns, stopped, strict=True)],
-            skip_special_tokens=False,
-            clean_up_tokenization_spaces=False,
-        )
-        return [
-            Completion(
-                token_ids=tuple(turn.ids),
-                log_probs=tuple(turn.log_probs),
-                text=text,
-                finish_reason="stop" if stop else "length",
-            )
-            for turn, text, stop in zip(turns, texts, stopped, strict=True)
-        ]
 
 
 def _uniforms(request: GenerationRequest, params: SamplingParams) -> np.ndarray:

@@ -68,6 +68,18 @@ class Family:
         """What the chat template writes where a picture goes."""
         return self.image_token
 
+    @classmethod
+    def tokens_of_square(cls, config: Any, side: int) -> int:
+        """Placeholders of a square picture, told from the model's configuration alone.
+
+        What only an image processor knows, such as the most pixels that it takes, is as published models have it.
+
+        Args:
+            config: of the model.
+            side: of the picture, in pixels.
+        """
+        raise NotImplementedError
+
     def placeholders(self, image: Image) -> str:
         """What stands in the prompt instead of the mark of a picture.
 

@@ -40,10 +40,15 @@ class Gemma3(Family):
         pictures = torch.split(torch.as_tensor(batch["pixel_values"]), (crops + 1).tolist())
         return [{"pixel_values": p, "num_crops": n[None]} for p, n in zip(pictures, crops, strict=True)]
 
+    @classmethod
+    def tokens_of_square(cls, config: Any, side: int) -> int:
+        """As many as the configuration says, whatever the size; a square has no crops."""
+        return int(config.mm_tokens_per_image)
+
     def placeholders(self, image: Image) -> str:
         """The picture between its two signs, and its crops behind a sentence, as the family's processor writes them."""
         end = self.tokenizer.convert_ids_to_tokens(self.config.eoi_token_id)
-        one = f"\n\n{self.mark}{self.image_token * int(self.config.mm_tokens_per_image)}{end}\n\n"
+        one = f"\n\n{self.mark}{self.image_token * self.tokens_of_square(self.config, 0)}{end}\n\n"
         crops = int(image["num_crops"])
         if not crops:
             return one

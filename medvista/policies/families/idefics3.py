@@ -11,6 +11,7 @@ from torch import Tensor
 
 from medvista.policies.families.family import Family, Image
 
+_COLUMNS = 4  # of a square, and as many rows, as published checkpoints of Idefics3 and SmolVLM are configured
 _ROW_AND_COLUMN = re.compile(r"<row_\d+_col_\d+>")
 
 
@@ -47,13 +48,22 @@ class Idefics3(Family):
         """All tiles as those of one row of a batch, which saves the padding of rows with fewer."""
         return {name: tensor[None] for name, tensor in super().collate(images, device).items()}
 
+    @classmethod
+    def tokens_of_square(cls, config: Any, side: int) -> int:
+        """Of rows and columns of tiles and of the whole: processors enlarge a picture of any size to as many."""
+        return _tokens_of_tile(config) * (_COLUMNS**2 + 1)
+
     def placeholders(self, image: Image) -> str:
         """Each tile behind its row and column, a line per row, then the whole picture."""
-        vision, around = self.config.vision_config, "<fake_token_around_image>"
-        one = self.image_token * int((vision.image_size // vision.patch_size) ** 2 / self.config.scale_factor**2)
+        around, one = "<fake_token_around_image>", self.image_token * _tokens_of_tile(self.config)
         rows, columns = int(image["rows"]), int(image["cols"])
         lines = [
             "".join(f"{around}<row_{row + 1}_col_{column + 1}>{one}" for column in range(columns)) + "\n"
             for row in range(rows)
         ]
         return "".join(lines) + ("\n" if rows else "") + f"{around}<global-img>{one}{around}"
+
+
+def _tokens_of_tile(config: Any) -> int:
+    vision = config.vision_config
+    return int((vision.image_size // vision.patch_size) ** 2 / config.scale_factor**2)

@@ -34,10 +34,20 @@ class InternVL(Family):
         pictures = torch.split(torch.as_tensor(batch["pixel_values"]), tiles.tolist())
         return [{"pixel_values": p, "num_patches": n[None]} for p, n in zip(pictures, tiles, strict=True)]
 
+    @classmethod
+    def tokens_of_square(cls, config: Any, side: int) -> int:
+        """Of as many tiles as are at most twice the picture's area, 3 x 3 at most, and of the thumbnail."""
+        height, width = config.vision_config.image_size
+        columns = next(n for n in (3, 2, 1) if n == 1 or side**2 > 0.5 * n**2 * height * width)
+        return _tokens_of_tile(config) * (columns**2 + (columns > 1))
+
     def placeholders(self, image: Image) -> str:
-        """As many per tile as patches are left when squares of them have been put together."""
-        height, width = self.config.vision_config.image_size
-        patch_height, patch_width = self.config.vision_config.patch_size
-        patches = (height // patch_height) * (width // patch_width)
-        tokens = int(patches * self.config.downsample_ratio**2) * int(image["num_patches"])
-        return f"<img>{self.image_token * tokens}</img>"
+        """Those of all its tiles between two signs."""
+        return f"<img>{self.image_token * (_tokens_of_tile(self.config) * int(image['num_patches']))}</img>"
+
+
+def _tokens_of_tile(config: Any) -> int:
+    """As many as patches are left when squares of them have been put together."""
+    height, width = config.vision_config.image_size
+    patch_height, patch_width = config.vision_config.patch_size
+    return int((height // patch_height) * (width // patch_width) * config.downsample_ratio**2)

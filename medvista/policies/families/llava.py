@@ -17,6 +17,11 @@ class Llava(Family):
         """Those whose vision tower takes squares; Pixtral's has a family of its own."""
         return super().takes(config) and config.vision_config.model_type != "pixtral"
 
+    @classmethod
+    def tokens_of_square(cls, config: Any, side: int) -> int:
+        """As many as the configuration says, whatever the size."""
+        return int(config.image_seq_length)
+
     def placeholders(self, image: Image) -> str:
-        """As many as the configuration says."""
-        return self.image_token * int(self.config.image_seq_length)
+        """As many of any picture."""
+        return self.image_token * self.tokens_of_square(self.config, 0)

@@ -51,8 +51,12 @@ class LlavaOnevision(Family):
             tensors["batch_num_images"] = torch.tensor([max(2, len(images))], device=device)
         return tensors
 
+    @classmethod
+    def tokens_of_square(cls, config: Any, side: int) -> int:
+        """One per patch, and one for the end of the last line, whatever the size."""
+        patches = (config.vision_config.image_size // config.vision_config.patch_size) ** 2
+        return int(patches + 1 - (config.vision_feature_select_strategy == "default"))
+
     def placeholders(self, image: Image) -> str:
-        """One per patch, and one for the end of the last line."""
-        vision = self.config.vision_config
-        patches = (vision.image_size // vision.patch_size) ** 2
-        return self.image_token * (patches + 1 - (self.config.vision_feature_select_strategy == "default"))
+        """As many of any picture."""
+        return self.image_token * self.tokens_of_square(self.config, 0)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -29,8 +30,7 @@ class Pixtral(Family):
     @property
     def merged(self) -> int:
         """Pixels of a side of one visual token."""
-        merge = self.config.spatial_merge_size if self.config.model_type == "mistral3" else 1
-        return int(self.config.vision_config.patch_size * merge)
+        return _merged(self.config)
 
     @property
     def options(self) -> Mapping[str, Any]:
@@ -75,11 +75,21 @@ class Pixtral(Family):
         ]
         return {"pixel_values": torch.cat(pixels).to(device), "image_sizes": sizes.to(device)}
 
+    @classmethod
+    def tokens_of_square(cls, config: Any, side: int) -> int:
+        """Rows by columns, without the signs at the ends of rows; sides are rounded up."""
+        return max(2, math.ceil(side / _merged(config))) ** 2
+
     def placeholders(self, image: Image) -> str:
         """Line by line."""
         rows, columns = (image["image_sizes"][0] // self.merged).tolist()
         lines = [self.image_token * columns] * rows
         return "[IMG_BREAK]".join(lines) + "[IMG_END]"
+
+
+def _merged(config: Any) -> int:
+    merge = config.spatial_merge_size if config.model_type == "mistral3" else 1
+    return int(config.vision_config.patch_size * merge)
 
 
 def _is_pixtral(config: Any) -> bool:

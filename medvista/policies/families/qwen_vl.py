@@ -47,6 +47,12 @@ class QwenVL(Family):
             for pixels, grid in zip(torch.split(batch["pixel_values"], patches), batch["image_grid_thw"], strict=True)
         ]
 
+    @classmethod
+    def tokens_of_square(cls, config: Any, side: int) -> int:
+        """As many as it has squares of merged patches, where it is within the budget of pixels."""
+        merged = config.vision_config.patch_size * config.vision_config.spatial_merge_size
+        return int(max(1, round(side / merged))) ** 2
+
     def placeholders(self, image: Image) -> str:
         """One per square of merged patches."""
         merge = self.config.vision_config.spatial_merge_size

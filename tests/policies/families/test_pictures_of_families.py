@@ -69,6 +69,23 @@ def test_a_saved_policy_is_loaded_without_torchvision_and_reads_pictures_as_befo
     torch.testing.assert_close(logits, expected, atol=1e-5, rtol=0)
 
 
+@pytest.mark.parametrize("side", [17, 24, 32])  # of no more pixels than any of these processors takes
+def test_tokens_of_a_square_are_those_that_the_configuration_tells(policy: VLMPolicy, side: int) -> None:
+    config = policy.model.config
+    if config.model_type in ("idefics3", "smolvlm"):  # the tiny ones enlarge to two columns only
+        policy.image_processor.size = {"longest_edge": 4 * config.vision_config.image_size}
+    (image,) = policy.family.see([np.zeros((side, side), dtype=np.uint8)])
+    assert type(policy.family).tokens_of_square(config, side) == policy.count_visual_tokens(image)
+
+
+@pytest.mark.parametrize("side", [32, 45, 46, 64, 67, 68, 90])
+def test_internvl_takes_more_tiles_of_a_larger_square(side: int) -> None:
+    policy = build("internvl")
+    policy.image_processor.max_patches = 12  # as published
+    (image,) = policy.family.see([np.zeros((side, side), dtype=np.uint8)])
+    assert type(policy.family).tokens_of_square(policy.model.config, side) == policy.count_visual_tokens(image)
+
+
 HUB_NAMES = {  # as checkpoints on the hub name their image processors
     "qwen3_vl": "Qwen2VLImageProcessorFast",
     "internvl": "GotOcr2ImageProcessorFast",

@@ -101,10 +101,10 @@ _SLOW = (
 PARAMS = [pytest.param(name, marks=[pytest.mark.slow] * (name in _SLOW)) for name in TINY]
 
 
-def build(name: str) -> VLMPolicy:
-    """A random policy of one family."""
+def build(name: str, real_tokenizer: Any = None) -> VLMPolicy:
+    """A random policy of one family, with its own tiny tokenizer or another."""
     words, image_processor = TINY[name]
-    tok = tokenizer(words)
+    tok = real_tokenizer or tokenizer(words)
     config = CONFIGS[name](tok, len(tok) + 5)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(0)

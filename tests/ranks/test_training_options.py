@@ -1,0 +1,96 @@
+"""Adapters, gradient checkpointing and 16-bit precision do in two processes what they do in one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import pytest
+import torch
+
+from medvista.policies import Loading, SamplingParams, VLMPolicy
+from medvista.rollout import ExperienceBatch, RolloutCollector
+from medvista.settings import LoRAConfig
+from medvista.types import TrajectoryGroup, VQASample
+from tests.ranks.launching import launch
+from tests.ranks.recorded import RANK, Case, Outcome
+
+pytest.importorskip("peft")
+UPDATES = 4
+ONE = "auto"
+WORLD = {ONE: 1, "ddp": 2, "fsdp2": 2}  # processes under each strategy
+PARTS = 150  # tokens: row by row
+EXACT, ROUNDED = 1e-5, 0.05  # of the largest move of a weight: sums of other rows are rounded otherwise in 16 bits
+CASES = {
+    Case("sequence", 1, 0.0, "some", adapters=True): EXACT,
+    Case("sequence", 1, 1.0, "some", gradient_checkpointing=True): EXACT,
+    Case("sequence", 1, 1.0, "some", precision="bf16-mixed"): ROUNDED,
+    Case(
+        "token", 2, 0.0, "some", adapters=True, dtype="bfloat16", precision="bf16-mixed", gradient_checkpointing=True
+    ): ROUNDED,
+}
+Replayed = dict[tuple[Case, int], Outcome]
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def folder(
+    schooled: VLMPolicy,
+    questions: list[VQASample],
+    make_collector: Callable[..., RolloutCollector],
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Path:
+    """A policy, adapters of it that already count, and batches of its episodes."""
+    folder = tmp_path_factory.mktemp("options")
+    schooled.save_pretrained(folder / "policy")
+    policy = VLMPolicy.from_pretrained(folder / "policy", Loading(lora=LoRAConfig(rank=RANK)))
+    torch.manual_seed(1)
+    for name, parameter in policy.named_parameters():
+        if ".lora_B." in name:
+            torch.nn.init.normal_(parameter, std=0.02)
+    policy.save_pretrained(folder / "adapters")
+    collector, batches = make_collector(schooled), []
+    for update in range(UPDATES):
+        asked = [questions[update + group] for group in range(1 + update) for _ in range(2)]
+        params = SamplingParams(max_new_tokens=24, temperature=1.0)
+        played = collector.collect(asked, params, seeds=[100 * update + row for row in range(len(asked))])
+        groups = [TrajectoryGroup(trajectories=played[row : row + 2]) for row in range(0, len(played), 2)]
+        batch = ExperienceBatch.from_groups(groups)
+        batch.rewards = torch.arange(len(batch)) % 3 / 2
+        batch.reference_log_probs = batch.old_log_probs - 0.1
+        batches.append(batch)
+    torch.save({"batches": batches, "cases": list(CASES), "budgets": (PARTS,)}, folder / "recorded.pt")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def replayed(folder: Path) -> Callable[[str], Replayed]:
+    """From a strategy to what all cases left behind under it."""
+
+    @cache
+    def under(strategy: str) -> Replayed:
+        launch("replay.py", folder, WORLD[strategy], strategy)
+        found: Replayed = torch.load(folder / f"{strategy}.pt", weights_only=False)
+        return found
+
+    return under
+
+
+@pytest.mark.parametrize("strategy", [strategy for strategy in WORLD if strategy != ONE])
+@pytest.mark.parametrize("case", CASES, ids=str)
+def test_weights_end_as_in_one_process(
+    replayed: Callable[[str], Replayed], folder: Path, strategy: str, case: Case
+) -> None:
+    expected, found = replayed(ONE)[case, PARTS], replayed(strategy)[case, PARTS]
+    before = VLMPolicy.from_pretrained(folder / ("adapters" if case.adapters else "policy"), case.loading).state_dict()
+    moved = {name: float((weights - before[name]).abs().max()) for name, weights in expected.weights.items()}
+    assert max(moved.values()) > 1e-3  # or nothing was compared
+    if case.adapters:
+        assert {name for name, by in moved.items() if by} == {name for name in moved if ".lora_" in name}
+    assert found.norms == pytest.approx(expected.norms, rel=CASES[case])
+    for name, weights in expected.weights.items():
+        assert found.weights[name].dtype == weights.dtype
+        assert torch.allclose(
+            found.weights[name], weights, rtol=CASES[case] if moved[name] else 0.0, atol=CASES[case] * moved[name]
+        ), name
