@@ -130,8 +130,8 @@ def questions(count: int) -> list[VQASample]:
     return list(by_image.values())[:count]
 
 
-def random_nano(samples: Sequence[VQASample]) -> VLMPolicy:
+def random_nano(samples: Sequence[VQASample], config: NanoConfig | None = None) -> VLMPolicy:
     """A nano policy with random weights, whose turns mostly run to the end of their budget."""
     plans = [text for sample in samples for text in ScriptedExpert().plan(sample, 0)]
     with torch.random.fork_rng(devices=[]):
-        return build_nano([sample.question for sample in samples] + plans).eval()
+        return build_nano([sample.question for sample in samples] + plans, config).eval()

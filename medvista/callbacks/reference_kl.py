@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any, cast
@@ -58,7 +59,7 @@ class ReferenceKL(lightning.Callback):
 
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: ExperienceBatch, batch_idx: int) -> None:
         """Fills ``reference_log_probs``."""
-        policy = cast(VLMPolicy, pl_module.policy)
+        begun, policy = time.perf_counter(), cast(VLMPolicy, pl_module.policy)
         modes = {part: part.training for part in policy.modules()}
         policy.eval()  # a reference drops nothing out
         with torch.no_grad(), trainer.precision_plugin.forward_context(), self._reference(policy) as reference:
@@ -67,6 +68,7 @@ class ReferenceKL(lightning.Callback):
             )
         for part, mode in modes.items():
             part.training = mode
+        batch.stats = {**(batch.stats or {}), "speed/reference_seconds": time.perf_counter() - begun}
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:
         """Moves an average towards the policy."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -15,6 +14,7 @@ from torch.utils.data import DataLoader
 from medvista.data.bad_data import ImageCheck
 from medvista.data.curriculum import CurriculumSampler
 from medvista.data.sampler import Drawn, ResumableSampler
+from medvista.datamodules.rollout_speed import RolloutSpeed
 from medvista.datamodules.validation import (
     CollectorFactory,
     Control,
@@ -134,12 +134,12 @@ class RolloutDataModule(RolloutValidationDataModule):
 
     def _play_update(self) -> ExperienceBatch:
         """What one update learns from, with statistics of all that was played for it."""
-        start = time.perf_counter()
+        speed = RolloutSpeed(self.collector)
         played, choice = self._play_with_refills()
-        stats = self._count(list(played.values())) | {
-            "rollout/seconds": time.perf_counter() - start,
-            "rollout/zero_variance_share": choice.zero_variance_share,
-        }
+        measured = speed.statistics([episode for group in played.values() for episode in group.trajectories])
+        stats = self._count(list(played.values())) | measured
+        stats["rollout/seconds"] = speed.seconds
+        stats["rollout/zero_variance_share"] = choice.zero_variance_share
         if self.oversample > 1:
             stats["rollout/surplus_groups"] = len(choice.surplus)
         if isinstance(self._sampler, CurriculumSampler):

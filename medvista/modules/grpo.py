@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from typing import Any, ClassVar
 
 import torch
@@ -13,6 +12,7 @@ from medvista.functional.objectives import LossCounts, Objective, make_objective
 from medvista.modules.coefficients import Coefficients
 from medvista.modules.experience_tensors import prepare, sampled_tokens
 from medvista.modules.policy_module import PolicyModule, Stats, means
+from medvista.modules.training_speed import TrainingSpeed
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.ranks import totals
 from medvista.rl_settings import KLConfig
@@ -71,7 +71,7 @@ class GRPOModule(PolicyModule):
 
     def training_step(self, batch: ExperienceBatch, batch_idx: int) -> None:
         """One update: every minibatch of every inner epoch takes one optimiser step."""
-        start = time.perf_counter()
+        speed = TrainingSpeed(self.policy)
         # Before minibatches tear the groups apart.
         prepare(
             batch,
@@ -92,8 +92,10 @@ class GRPOModule(PolicyModule):
         logged |= self.coefficients.adapt(logged)
         del logged["train/engine_gap"]
         self.log("train/engine_gap", steps[0]["train/engine_gap"], sync_dist=True, reduce_fx="max", on_epoch=False)
-        logged["train/seconds"] = torch.tensor(time.perf_counter() - start)
+        measured = speed.statistics()
+        logged["train/seconds"] = measured["speed/train_seconds"]
         self.log_dict(logged, batch_size=len(batch), sync_dist=True)
+        self.log_dict(measured, batch_size=len(batch))
         self._log_rollouts(batch)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:

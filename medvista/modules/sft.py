@@ -7,6 +7,7 @@ from torch import Tensor
 from medvista.functional.objectives import LossCounts, negative_log_likelihood
 from medvista.modules.micro_batches import micro_batches, padding_share
 from medvista.modules.policy_module import PolicyModule, Stats
+from medvista.modules.training_speed import TrainingSpeed
 from medvista.policies.vlm_policy import ROWS_AT_ONCE, VLMPolicy
 from medvista.rollout.experience import TokenBatch
 from medvista.settings import Aggregation, OptimiserConfig
@@ -53,7 +54,9 @@ class SFTModule(PolicyModule):
 
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """One optimiser step; the loss of it."""
+        speed = TrainingSpeed(self.policy)
         found = self.optimise(batch)
+        self.log_dict(speed.statistics(), batch_size=len(batch))
         self.log("sft/loss", found["sft/loss"], prog_bar=True, batch_size=len(batch), sync_dist=True)
         self.log("sft/grad_norm", found["sft/grad_norm"], batch_size=len(batch), sync_dist=True)
         self.log("sft/padding_share", self.padding_share, batch_size=len(batch), sync_dist=True)

@@ -29,6 +29,7 @@ from medvista.policies.hidden_states import (
 from medvista.policies.image_features import ImageFeatures, shapes
 from medvista.policies.loading import Loading, load_model
 from medvista.policies.logits_head import apply_head, head_form
+from medvista.policies.passed_tokens import PassedTokens
 from medvista.policies.precision import apply_to_all_but_tables
 from medvista.policies.shared_prompts import Prompt, find_prompts
 
@@ -62,6 +63,7 @@ class VLMPolicy(nn.Module):
         self._head_form: str | None = _UNKNOWN
         self._shares_prompts: bool | None = None  # not known before the first pass in which it matters
         self.features = ImageFeatures(self)  # of the images of one forward pass
+        self.passed = PassedTokens()
         self.value_head: nn.Linear | None = None
         self.turn_ends: TurnEnds = turn_ends(tokenizer, self.base_model.generation_config)
         vocab_size = self.base_model.get_output_embeddings().weight.shape[0]
@@ -290,6 +292,7 @@ class VLMPolicy(nn.Module):
                 row, column - 1
             ]
         head = partial(apply_head, self.base_model, form)
+        self.passed.add(rows.mask, prompts, packed=packed)
         if packed:
             return head, states_of_packed_rows(self, rows, row, column)
         if prompts is None:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, TypeAlias
@@ -72,6 +74,7 @@ class RolloutCollector:
         self.workers = workers
         self.patience_s = patience_s
         self.step_times = StepTimes()
+        self.environment_s = 0.0  # seconds in which environments, and their tools, were waited for
 
     def collect(
         self, samples: Sequence[VQASample], params: SamplingParams, *, seeds: Sequence[int], policy_version: int = 0
@@ -121,9 +124,10 @@ class RolloutCollector:
         self, steps: Steps[_Step], samples: Sequence[VQASample], seeds: Sequence[int], policy_version: int
     ) -> list[_Episode]:
         envs = [self.env_factory() for _ in samples]
-        starts = steps.map(
-            lambda env, sample, seed: env.reset(seed=seed, options={"sample": sample})[0], envs, samples, seeds
-        )
+        with self._waiting():
+            starts = steps.map(
+                lambda env, sample, seed: env.reset(seed=seed, options={"sample": sample})[0], envs, samples, seeds
+            )
         trajectories = [
             Trajectory(sample=sample, observation=start, seed=seed, policy_version=policy_version)
             for sample, start, seed in zip(samples, starts, seeds, strict=True)
@@ -152,16 +156,24 @@ class RolloutCollector:
         """Turns that the engine has completed, begun in their environments."""
         # While tools run, an engine that others compute for is not waited for longer than their results may wait.
         for index, completion in self.engine.poll(wait_s=_WAIT_S if steps.under_way else _LONG_WAIT_S):
-            steps.start(index, partial(episodes[index].step, completion))
+            with self._waiting():
+                steps.start(index, partial(episodes[index].step, completion))
 
     def _observe(self, steps: Steps[_Step], episodes: list[_Episode]) -> list[int]:
         """Extends the trajectories whose environments have answered; their indices."""
-        answered = steps.take(wait=not self.engine.busy)
+        with self._waiting():
+            answered = steps.take(wait=not self.engine.busy)
         segments = iter(self._deltas([turn for _, (turn, _) in answered]))
         for index, (turn, ending) in answered:
             segment = next(segments, None) if turn.observation is not None else None
             episodes[index].trajectory = episodes[index].trajectory.extend(turn, segment, **ending)
         return [index for index, _ in answered]
+
+    @contextmanager
+    def _waiting(self) -> Iterator[None]:
+        begun = time.perf_counter()
+        yield
+        self.environment_s += time.perf_counter() - begun
 
     def _deltas(self, turns: Sequence[Turn]) -> list[TokenSegment]:
         """What follows each turn after which the episode goes on."""

@@ -93,13 +93,14 @@ def train(
 
 def table(folder: Path) -> list[dict[str, str]]:
     with (folder / "logs" / "metrics.csv").open() as file:
-        return list(csv.DictReader(file))
+        # How fast it went is another matter each time.
+        return [{n: v if "speed/" not in n else str(bool(v)) for n, v in row.items()} for row in csv.DictReader(file)]
 
 
 def points(folder: Path) -> list[tuple[str, int, float]]:
     events = [event for path in (folder / "board").glob("events.*") for event in EventFileLoader(str(path)).Load()]
     return sorted(
-        (value.tag, event.step, value.tensor.float_val[0])
+        (value.tag, event.step, value.tensor.float_val[0] if "speed/" not in value.tag else 0.0)
         for event in events
         for value in event.summary.value
         if value.tensor.float_val and value.tag != "epoch"  # which Lightning logs with each kind of metrics

@@ -40,7 +40,8 @@ class Watched(lightning.LightningModule):
         data: RolloutDataModule = self.trainer.datamodule  # type: ignore[attr-defined]
         rows = zip(batch.groups.tolist(), batch.trajectories, batch.loss_mask.any(dim=1).tolist(), strict=True)
         learned = [(group, t.sample.id, t.seed, t.reward.total, t.stream.token_ids) for group, t, some in rows if some]
-        stats = {name: value for name, value in (batch.stats or {}).items() if name != "rollout/seconds"}
+        shown = (batch.stats or {}).items()
+        stats = {name: value for name, value in shown if name != "rollout/seconds" and "speed" not in name}
         told = {"learned": learned, "position": data.state_dict()["sampler"]["position"], "stats": stats}
         processes = gathered(told)
         assert len({json.dumps({**process, "learned": None}) for process in processes}) == 1

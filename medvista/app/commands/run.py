@@ -11,13 +11,15 @@ from collections.abc import Sequence
 from medvista.app.config import command_line
 from medvista.app.config.checks import check_writable
 from medvista.app.config.schema import ExperimentConfig
-from medvista.app.run_folder import check, refuse_foreign_folder
 from medvista.app.run_lock import run_lock
 from medvista.app.terminal import say
 
 
 def run(config: ExperimentConfig) -> None:
     """Run an experiment; everything it leaves behind is under ``config.output_dir``."""
+    # Imported here: what knows the arms loads the phantoms, and SciPy, which --help should not wait for.
+    from medvista.app.run_folder import check, refuse_foreign_folder
+
     check(config)
     refuse_foreign_folder(config.output_dir)
     check_writable(config)

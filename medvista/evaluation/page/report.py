@@ -15,7 +15,7 @@ from medvista.data.json_fields import plain
 from medvista.evaluation.numbers.results import Results
 from medvista.evaluation.page.arms_figure import arms_figure, figure_mode, write_arms_figure
 from medvista.evaluation.page.charts import number
-from medvista.evaluation.page.csv_tables import write_tables
+from medvista.evaluation.page.csv_tables import NamedTable, write_tables
 from medvista.evaluation.page.curves import Curves, stage_curves
 from medvista.evaluation.page.episode_cards import EpisodeCard, episode_card
 from medvista.evaluation.page.episode_choice import in_reading_order
@@ -24,6 +24,7 @@ from medvista.evaluation.page.report_tables import report_tables
 from medvista.evaluation.page.run_files import run_files, viewer_command
 from medvista.evaluation.tables.arm_tables import p_text, signed_points
 from medvista.evaluation.tables.measure_tables import column_meanings
+from medvista.evaluation.tables.speed_tables import speed_tables
 from medvista.evaluation.tables.verdict import verdict
 from medvista.functional.episodes import correct
 from medvista.notices import Notice
@@ -101,6 +102,7 @@ def render_report(
             cards=cards,
             first_episodes=_FIRST_EPISODES,
             phases=_phases(results.timing),
+            speed=[NamedTable(name="speed", table=table) for table in speed_tables(curves)],
             environment=_environment(results),
             config=json.dumps(plain(results.config), indent=2, ensure_ascii=False) if results.config else "",
             files=list(run_files(run)) if run else [],

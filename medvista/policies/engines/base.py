@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from medvista.types import Completion, Trajectory
 
@@ -24,6 +24,14 @@ class GenerationRequest:
     episode: int  # names the episode within a rollout, so that an engine can keep its key-value cache
     trajectory: Trajectory  # the episode so far; its stream holds all tokens
     seed: tuple[int, ...]  # of this turn's draws; independent of who else is in the batch
+
+
+class EngineWork(NamedTuple):
+    """What an engine has computed since it was made."""
+
+    fed_tokens: int  # that went through the model, padding not counted
+    encoded_images: int  # that went through the vision tower
+    distinct_images: int  # different ones that were shown, counted per rollout
 
 
 class Engine(Protocol):
@@ -57,6 +65,10 @@ class Engine(Protocol):
         Args:
             version: optimiser steps behind the new weights.
         """
+
+    def work(self) -> EngineWork | None:
+        """What was computed so far; None in an engine that others compute for."""
+        return None
 
     def generate(self, requests: Sequence[GenerationRequest], params: SamplingParams) -> list[Completion]:
         """The next turn of each episode, in order, once all are complete."""

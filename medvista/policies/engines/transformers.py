@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 
 from medvista.functional.log_probs import restricted_log_softmax
-from medvista.policies.engines.base import Engine, GenerationRequest, SamplingParams
+from medvista.policies.engines.base import Engine, EngineWork, GenerationRequest, SamplingParams
 from medvista.policies.engines.completed_turns import completed_turns
 from medvista.policies.engines.own_rows import OwnRows
 from medvista.policies.engines.row_cache import RowCache
@@ -97,6 +97,10 @@ class TransformersEngine(Engine):
     def fed_tokens(self) -> int:
         """Tokens that went through the model so far, padding not counted."""
         return self._fed + self.rows.fed
+
+    def work(self) -> EngineWork:
+        """See `Engine`."""
+        return EngineWork(self.fed_tokens, self.features.encoded, self.features.distinct)
 
     def release(self, episodes: Sequence[int] | None = None) -> None:
         """See `Engine`."""
