@@ -77,8 +77,12 @@ class CorrectionConfig:
         Args:
             same_numbers: whether the engine computes what the trainer does, so that there is nothing to correct.
         """
-        old, level = ("engine", "none") if same_numbers else ("recomputed", "token")
-        return replace(self, old_log_probs=self.old_log_probs or old, level=self.level or level)
+        level: CorrectionLevel = "none" if same_numbers else "token"
+        return replace(
+            self,
+            old_log_probs=self.old_log_probs or ("engine" if same_numbers else "recomputed"),
+            level=self.level or level,
+        )
 
 
 @dataclass(frozen=True, kw_only=True)

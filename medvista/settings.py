@@ -149,6 +149,24 @@ class ToolLimits:
     concurrency: int | None = setting(None, help="Calls of the tool at a time; more wait for their turn.", above=0)
     memory_mb: int | None = setting(None, help="Megabytes a worker may allocate, its weights included.", above=0)
 
+    min_workers: int | None = setting(
+        None,
+        help="Workers that stay though nobody calls; others end after a minute without a call. concurrency bounds them "
+        "above; between the two there are as many as calls that wait. null: whoever was started stays.",
+        least=0,
+    )
+    cpus: float | None = setting(
+        None, help="CPUs that ray reserves for a worker, which is placed where they are; null: none.", least=0
+    )
+    gpus: float | None = setting(
+        None, help="GPUs that ray reserves for a worker, such as 0.5 where two share one; null: none.", least=0
+    )
+    python: str | None = setting(
+        None,
+        help="Interpreter of another environment that runs the tool, whose packages do not go with this one's; with "
+        "env.tools_executor=processes, docs/tools.md.",
+    )
+
     def over(self, others: ToolLimits) -> ToolLimits:
         """These limits, and the others' where these leave something open."""
         given = {name: value for name, value in asdict(self).items() if value is not None}

@@ -201,6 +201,7 @@ class Turn:
     action: Action
     result: ToolResult | None = None  # None when no tool ran
     observation: Observation | None = None  # None on the last turn
+    learned: bool = True  # False on a mistake that a demonstration corrects: its tokens carry no loss
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

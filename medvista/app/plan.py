@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from medvista.app.arms import ARMS, Arm
-from medvista.app.config.schema import ExperimentConfig, SFTConfig
+from medvista.app.config.schema import ExperimentConfig
+from medvista.app.config.sft_schema import SFTConfig
 from medvista.app.progress import Work
 from medvista.app.terminal import in_words
 from medvista.settings import NanoConfig

@@ -126,7 +126,7 @@ class Players:
         """For datamodules, which meet the policy when training begins."""
         return lambda policy: self.collector(policy, conditions)
 
-    def fork_collector(self, policy: VLMPolicy, conditions: Conditions) -> MakeForkCollector:
+    def fork_collector(self, policy: VLMPolicy | None, conditions: Conditions) -> MakeForkCollector:
         """Plays forks: an arm's episodes from one of their calls on, which is made to have shown nothing."""
 
         def make(forks: Sequence[Fork], number: int) -> RolloutCollector:
@@ -168,7 +168,7 @@ class Players:
     ) -> Callable[[], gymnasium.Env[Observation, str]]:
         env, reward = self.config.env, self.reward_function(count_tokens)
         questions = self.questions
-        drawn = questions.train if self.config.task == "train" else next(iter(questions.test.values()))
+        drawn = next(iter(questions.test.values())) if self.config.task == "evaluate" else questions.train
 
         def make_env() -> gymnasium.Env[Observation, str]:
             made = MedicalVQAEnv(drawn, toolbox, reward, view_size=env.view_size, max_turns=env.max_turns)
@@ -207,13 +207,13 @@ class Players:
         """The language model that the reward term ``judge`` asks."""
         return RewardJudge(self.config)
 
-    def expert_engine(self, policy: VLMPolicy, expert: ScriptedExpert) -> ScriptedPolicy:
-        """An engine that writes the expert's turns."""
+    def expert_engine(self, policy: VLMPolicy | None, expert: ScriptedExpert) -> ScriptedPolicy:
+        """An engine that writes the expert's turns, in the tokens of a policy if there is one."""
 
         def script(trajectory: Trajectory) -> str:
             return expert.plan(trajectory.sample, trajectory.seed)[len(trajectory.turns)]
 
-        return ScriptedPolicy(script, tokenizer=policy.tokenizer)
+        return ScriptedPolicy(script, tokenizer=None if policy is None else policy.tokenizer)
 
     def oracle_engine(self, policy: VLMPolicy) -> ScriptedPolicy:
         """An engine that looks where a faultless expert would, then lets the policy answer."""

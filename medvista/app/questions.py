@@ -71,7 +71,7 @@ class Questions:
 
     def train_of(self, benchmark: str) -> list[VQASample]:
         """The training questions of a benchmark that is tested on; none where it has no such split."""
-        if self.config.task == "train" and benchmark in self.trained_on:
+        if self.config.task != "evaluate" and benchmark in self.trained_on:
             return [sample for sample in self.train if sample.benchmark == benchmark]
         return with_answers(self._seen(self.asked[benchmark], "train"))
 

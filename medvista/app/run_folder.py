@@ -33,10 +33,15 @@ def check(config: ExperimentConfig) -> None:
     if not config.arms or not config.evaluation.modes:
         raise UserError("there is nothing to compare: give arms and evaluation.modes at least one name each.")
     for name, sft in (("direct", config.direct), ("sft", config.sft)):
-        if sft.path is not None and not sft.path.is_file():
-            raise UserError(f"{name}.path={sft.path}: there is no such file; give a JSONL file of demonstrations.")
+        if sft.file is not None and not sft.file.is_file():
+            raise UserError(
+                f"{name}.path={sft.path}: there is no such file; give a JSONL file of demonstrations, or a folder of "
+                "task=collect."
+            )
     if config.task == "evaluate":
         _check_evaluation(config)
+    if config.task == "collect":
+        _check_collection(config)
 
 
 def _check_names(key: str, names: Sequence[str], known: Iterable[str]) -> None:
@@ -54,6 +59,23 @@ def _check_evaluation(config: ExperimentConfig) -> None:
         raise UserError("task=evaluate needs one model: give policy.path=... or policy.endpoint.model=...")
     if not config.evaluation.arms:
         raise UserError("there is nothing to compare: give evaluation.arms at least one name.")
+
+
+def _check_collection(config: ExperimentConfig) -> None:
+    collect = config.collect
+    if collect.teacher == "endpoint" and config.policy.endpoint is None:
+        raise UserError("collect.teacher=endpoint needs a model to ask: give policy.endpoint.model=...")
+    if collect.rationales and config.policy.endpoint is None:
+        raise UserError("collect.rationales=true needs a model that writes: give policy.endpoint.model=...")
+    if collect.look != "none" and not (config.env.tools or config.env.mcp_servers):
+        raise UserError("without env.tools nobody can look: give some, or collect.look=none for direct answers.")
+    if collect.look == "fork" and collect.teacher == "expert":
+        raise UserError(
+            "collect.look=fork asks whether the teacher answers otherwise once a look shows nothing, and the scripted "
+            "expert answers the same whatever it is shown: use collect.look=hit."
+        )
+    if config.trainer.devices * config.trainer.num_nodes > 1:
+        raise UserError("task=collect runs in one process: give trainer.devices=1 and trainer.num_nodes=1.")
 
 
 def prepare_folder(config: ExperimentConfig) -> None:

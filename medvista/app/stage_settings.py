@@ -28,15 +28,18 @@ _NO_INFLUENCE = (
     "arms",
     "benchmarks",
     "cache_dir",
+    "collect",
     "data.root",  # the questions read from it are compared instead
     "data.test_images",
     "description",
+    "direct.pack_tokens",  # the same gradient
     "direct.path",  # the file's content is compared instead
     "env.burned_in_text",
     "env.tools_cache_mb",
     "env.tools_concurrency",
     "env.tools_executor",
     "env.tools_memory_mb",
+    "env.tools_ray_address",
     "env.workers",
     "evaluation",
     "experiment",
@@ -57,6 +60,7 @@ _NO_INFLUENCE = (
     "rl.decomposition",
     "rl.engine_tolerance",
     "rl.monitor",
+    "sft.pack_tokens",
     "sft.path",
     "sweep",
     "task",
@@ -74,6 +78,7 @@ _NO_INFLUENCE = (
     "trainer.threads",
     "trainer.timeout_minutes",
 )
+_AMOUNT_COLLECTED = ("collect.batch_size", "collect.per_question", "collect.questions", "collect.samples")
 _OF_SOME_STAGES = ("direct", "sft", "rl", "rejection")  # sections; of all others every stage depends
 SECTIONS: Mapping[str, Sequence[str]] = {
     "direct": ("direct",),
@@ -109,7 +114,7 @@ def stage_settings(config: ExperimentConfig, stage: str, questions: Questions, b
     left_out = (*_NO_INFLUENCE, *(name for name in _OF_SOME_STAGES if name not in sections))
     found = dict(_flat(config, left_out))
     for name in ("direct", "sft"):
-        path = getattr(config, name).path
+        path = getattr(config, name).file
         if name in sections and path is not None:
             found[f"{name}.path (its content)"] = _digest(path.read_bytes())
     if "rl" in sections:
@@ -136,6 +141,18 @@ def episode_settings(config: ExperimentConfig) -> Settings:
     return found
 
 
+def collection_settings(config: ExperimentConfig) -> Settings:
+    """All that shapes the episodes of a collection; how many there are may change from run to run."""
+    left_out = {*_NO_INFLUENCE, *_OF_SOME_STAGES, *_OF_TRAINING, "evaluation", "rl", *_AMOUNT_COLLECTED}
+    found = dict(_flat(config, [*(left_out - {"collect", "policy.path"})]))
+    if config.policy.endpoint is not None:
+        endpoint = config.policy.endpoint
+        found |= {"policy.endpoint": {"url": endpoint.url, "model": endpoint.model, "body": dict(endpoint.body)}}
+    if config.collect.teacher == "expert":
+        found |= dict(_leaves(plain(config)["sft"]["expert"], "sft.expert."))
+    return found
+
+
 def run_settings(config: ExperimentConfig) -> Settings:
     """All that shapes the numbers of a run of a sweep, beside its seed and its arms."""
     reported = ("evaluation",)
@@ -147,7 +164,7 @@ def configured_stage(config: ExperimentConfig, stage: str) -> Settings:
     """`stage_settings` as far as the configuration tells: places stand for the content that is read from them."""
     sections = SECTIONS[stage]
     left_out = (*_no_influence_but(*_PLACES), *(name for name in _OF_SOME_STAGES if name not in sections))
-    return dict(_flat(config, left_out)) | (_own_terms(config) if "rl" in sections else {})
+    return {**dict(_flat(config, left_out)), **(_own_terms(config) if "rl" in sections else {})}
 
 
 def configured_arm(config: ExperimentConfig, stage: str | None) -> Settings:
@@ -157,7 +174,7 @@ def configured_arm(config: ExperimentConfig, stage: str | None) -> Settings:
         config: of the run.
         stage: whose policy is asked; None for an arm that is no policy.
     """
-    policy = configured_stage(config, stage) if stage in SECTIONS else {}
+    policy = configured_stage(config, stage) if stage is not None and stage in SECTIONS else {}
     left_out = (*_no_influence_but(*_PLACES, "evaluation"), *_OF_SOME_STAGES)
     return {**policy, **dict(_flat(config, left_out)), **questions_asked(config)}
 

@@ -87,7 +87,7 @@ def check_demonstrations(config: ExperimentConfig, policy: VLMPolicy) -> None:
 
 
 def _own_demonstrations(config: ExperimentConfig) -> list[Path]:
-    return [sft.path for sft in (config.direct, config.sft) if sft.path is not None]
+    return [sft.file for sft in (config.direct, config.sft) if sft.file is not None]
 
 
 def warn_at_start(questions: Questions) -> None:
@@ -117,7 +117,7 @@ def _search_corpus(questions: Questions) -> None:
 def _look_for_identifiers(questions: Questions) -> None:
     from medvista.tools.burned_in_text import warn_of_identifiers
 
-    trained_on = questions.train if questions.config.task == "train" else []
+    trained_on = [] if questions.config.task == "evaluate" else questions.train
     shown = [*trained_on, *questions.evaluated()]
     try:
         warn_of_identifiers(shown, limit=questions.config.env.burned_in_text)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
-from medvista.app.config.schema import EnvConfig
+from medvista.app.config.env_schema import EnvConfig
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
 from medvista.tools import Tool, Toolbox, find_tool
@@ -33,9 +33,11 @@ def make_toolbox(env: EnvConfig, tools: Sequence[Tool]) -> Toolbox:
     for name in env.tools_limits:
         if name not in names:
             raise UserError(f"env.tools_limits names {name!r}, which is not among the tools: {', '.join(names)}.")
+    executor = _executor(env)
+    _check_pythons(env, tools)
     return Toolbox(
         tools,
-        executor=_executor(env),
+        executor=executor,
         cache=ResultCache(env.tools_cache_mb * 2**20) if env.tools_cache_mb else None,
     )
 
@@ -61,6 +63,18 @@ def _changed(settings: Any) -> dict[str, Any]:
     return {name: value for name, value, default in pairs if value != default}
 
 
+def _check_pythons(env: EnvConfig, tools: Sequence[Tool]) -> None:
+    """Whether the interpreters that tools are to have can run them."""
+    chosen = {name: limits.python for name, limits in env.tools_limits.items() if limits.python is not None}
+    if not chosen:
+        return
+    from medvista.tools.executors.other_python import check_python
+
+    for tool in tools:
+        if tool.name in chosen:
+            check_python(tool, chosen[tool.name])
+
+
 def _executor(env: EnvConfig) -> Executor:
     limits = ToolLimits(timeout_s=env.tools_timeout_s, concurrency=env.tools_concurrency, memory_mb=env.tools_memory_mb)
-    return make_executor(env.tools_executor, limits, env.tools_limits)
+    return make_executor(env.tools_executor, limits, env.tools_limits, ray_address=env.tools_ray_address)

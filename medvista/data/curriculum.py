@@ -53,7 +53,7 @@ class CurriculumSampler:
         drawn = []
         for benchmark in owners:
             index = chosen[benchmark].pop(0)
-            drawn.append(Drawn(index=index, times=int(self._drawn[index])))
+            drawn.append(Drawn(sample=index, times=int(self._drawn[index])))
             self._drawn[index] += 1
         self.position += count
         return drawn

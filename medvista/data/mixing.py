@@ -96,7 +96,7 @@ class MixedSampler(ResumableSampler):
         own = self._members[benchmark]
         times, offset = divmod(before, len(own))
         order = self._order(times * len(self._members) + benchmark)
-        return Drawn(index=own[int(order[offset])], times=times)
+        return Drawn(sample=own[int(order[offset])], times=times)
 
     def _make_order(self, number: int) -> np.ndarray:
         times, benchmark = divmod(number, len(self._members))

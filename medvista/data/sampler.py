@@ -16,7 +16,7 @@ from medvista.errors import UserError
 class Drawn(NamedTuple):
     """A sample that a stream gives, and how often it has given it before."""
 
-    index: int
+    sample: int  # its index
     times: int
 
 
@@ -100,11 +100,11 @@ class ResumableSampler(Sampler[int]):
         epoch = self._whole_step(self.position) // self.size
         steps = self._steps()
         for start, _ in steps if self.endless else takewhile(lambda step: step[0] // self.size == epoch, steps):
-            yield self.place(start + self.rank).index
+            yield self.place(start + self.rank).sample
 
     def take(self, count: int) -> list[int]:
         """Use the next `count` indices of this rank, going on to the next epoch where one ends."""
-        return [drawn.index for drawn in self.draw(count)]
+        return [drawn.sample for drawn in self.draw(count)]
 
     def draw(self, count: int) -> list[Drawn]:
         """What `take` gives, with the epoch of each."""
@@ -151,7 +151,7 @@ class ResumableSampler(Sampler[int]):
     def place(self, position: int) -> Drawn:
         """What stands at a position of the stream."""
         epoch, offset = divmod(position, self.size)
-        return Drawn(index=int(self._order(epoch)[offset]), times=epoch)
+        return Drawn(sample=int(self._order(epoch)[offset]), times=epoch)
 
     def _make_order(self, epoch: int) -> np.ndarray:
         if not self.shuffle:

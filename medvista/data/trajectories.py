@@ -87,6 +87,10 @@ class TrajectoryWriter:
         return self
 
     def __exit__(self, *exception: Any) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """End the file."""
         self._file.close()
 
     def write(self, trajectory: Trajectory) -> None:

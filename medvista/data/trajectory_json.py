@@ -11,7 +11,7 @@ The object, one per line in the file that `medvista.data.trajectories` writes::
                           | {"type": "answer", "text", "thought"} | {"type": "parse_error", "message", "thought"},
                 "result": {"text", "regions", "data", "error": {"type", "message"} | null, "seconds",
                            "masks": [{"rle": {"size": [H, W], "counts"}, "image", "label", "slice"}]} | null,
-                "observation": {...} | null}],
+                "observation": {...} | null, "learned": false}],     # "learned" only where it is false
      "stop_reason", "reward": {"total", "terms": {}} | null, "answer", "seed", "policy_version",
      "stream": {"token_ids", "loss_mask", "log_probs"}}            # only when asked for
 
@@ -22,6 +22,7 @@ in COCO's run lengths of them; where these are of one slice of a volume, "slice"
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from itertools import groupby
 from typing import Any, TypeAlias, cast, get_args
 
@@ -132,6 +133,7 @@ def _turn_to_json(turn: Turn, save_image: SaveImage) -> dict[str, Any]:
         "action": _action_to_json(turn.action),
         "result": _result_to_json(turn.result) if turn.result else None,
         "observation": _observation_to_json(turn.observation, save_image) if turn.observation else None,
+        **({} if turn.learned else {"learned": False}),
     }
 
 
@@ -268,6 +270,7 @@ def _turn(fields: Fields, load_pixels: LoadPixels) -> Turn:
         action=_action(fields.object("action")),
         result=_result(fields.object("result")) if "result" in fields else None,
         observation=_observation(fields.object("observation"), load_pixels) if "observation" in fields else None,
+        learned=fields.get("learned", bool, True),
     )
 
 
@@ -330,4 +333,4 @@ def _fill(turn: Turn, stream: TokenStream, positions: list[int]) -> Turn:
         text=turn.completion.text,
         finish_reason=turn.completion.finish_reason,
     )
-    return Turn(completion=completion, action=turn.action, result=turn.result, observation=turn.observation)
+    return replace(turn, completion=completion)

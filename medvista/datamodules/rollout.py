@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from einops import repeat
 from torch.utils.data import DataLoader
 
 from medvista.data.curriculum import CurriculumSampler
@@ -143,7 +144,7 @@ class RolloutDataModule(RolloutValidationDataModule):
         batch = ExperienceBatch.from_groups([played[number] for number in learned_from], stats=stats)
         if self.make_forks is not None:
             self._credit_calls(batch, stats, self.make_forks)
-        batch.groups = torch.tensor(learned_from).repeat_interleave(self.group_size)
+        batch.groups = repeat(torch.tensor(learned_from), "p -> (p g)", g=self.group_size)
         return batch if kept else batch.without_loss()  # nothing to learn from here: the others' step is taken, too
 
     def _credit_calls(

@@ -73,8 +73,14 @@ class GRPOModule(PolicyModule):
         """One update: every minibatch of every inner epoch takes one optimiser step."""
         start = time.perf_counter()
         # Before minibatches tear the groups apart.
-        scoring = {"temperature": self.temperature, "share_prompts": self.share_prompts}
-        prepare(batch, self.policy, self.objective, self.coefficients.kl, **scoring)
+        prepare(
+            batch,
+            self.policy,
+            self.objective,
+            self.coefficients.kl,
+            temperature=self.temperature,
+            share_prompts=self.share_prompts,
+        )
         generator = torch.Generator().manual_seed(self.global_step)
         steps = [
             self.optimise(minibatch)

@@ -13,7 +13,12 @@ Rows = TypeVar("Rows", bound=TokenBatch)
 
 
 def micro_batches(
-    batch: Rows, tokens: int, *, most_rows: int | None = None, prompts: Sequence[Prompt] | None = None
+    batch: Rows,
+    tokens: int,
+    *,
+    most_rows: int | None = None,
+    prompts: Sequence[Prompt] | None = None,
+    packed: bool = False,
 ) -> list[Rows]:
     """Splits the rows of this process; every process gets as many parts, since a strategy may gather in each.
 
@@ -24,9 +29,12 @@ def micro_batches(
         tokens: padded tokens of a part at most, see `rows_by_length`; 0 leaves the rows together.
         most_rows: of a part; None: as many as fit.
         prompts: of the rows, where those that several share are computed once: then see `rows_by_prompt`.
+        packed: the rows of a part stand in one, without padding, so that `tokens` are those of `rows_by_sum`.
     """
     lengths = batch.attention_mask.sum(dim=1).tolist()
-    if not tokens and not most_rows:
+    if packed:
+        shares = rows_by_sum(lengths, tokens)
+    elif not tokens and not most_rows:
         shares = [list(range(len(batch)))]
     elif prompts is None:
         shares = rows_by_length(lengths, tokens, most_rows)
@@ -111,3 +119,34 @@ def _by_prompt(lengths: Sequence[int], prompts: Sequence[Prompt]) -> list[list[i
     for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
         found.setdefault(prompts[row].number, []).append(row)
     return list(found.values())
+
+
+def rows_by_sum(lengths: Sequence[int], tokens: int) -> list[list[int]]:
+    """Rows in parts of at most so many tokens together, each row in the first part with room, the longest row first.
+
+    First fit decreasing: at most 11/9 of the fewest parts possible, and one (Johnson 1973). A row that is longer than
+    `tokens` stands alone.
+
+    >>> rows_by_sum([10, 30, 12, 31], 42)
+    [[3, 0], [1, 2]]
+    """
+    parts: list[list[int]] = []
+    room: list[int] = []
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        place = next((part for part, left in enumerate(room) if lengths[row] <= left), len(parts))
+        if place == len(parts):
+            parts.append([])
+            room.append(tokens)
+        parts[place].append(row)
+        room[place] -= lengths[row]
+    return parts
+
+
+def padding_share(parts: Sequence[TokenBatch], rows_at_once: int) -> float:
+    """Share of what goes through the model that is padding, where rows of a part go in buckets of similar length."""
+    real = padded = 0
+    for part in parts:
+        for lengths in part.attention_mask.sum(dim=1).sort().values.split(rows_at_once):
+            real += int(lengths.sum())
+            padded += len(lengths) * int(lengths.max())
+    return 1 - real / padded

@@ -104,10 +104,7 @@ class PolicyModule(lightning.LightningModule):
         optimizer: Any = self.optimizers()
         counts = world_counts(rows.loss_mask)
         sharded = self._sharded()
-        # Each pass through a sharded model gathers its weights, so all processes take as many: one per part.
-        most_rows = ROWS_AT_ONCE if sharded else None
-        prompts = rows.shared_prompts(self.policy) if self.share_prompts else None
-        parts = micro_batches(rows, self.micro_batch_tokens, most_rows=most_rows, prompts=prompts)
+        parts = self.split(rows, sharded=bool(sharded))
         found = []
         optimizer.zero_grad()
         for number, part in enumerate(parts, start=1):
@@ -117,6 +114,13 @@ class PolicyModule(lightning.LightningModule):
             found.append(stats | {f"{self.logged_as}/loss": loss.detach()})
         self._step(optimizer)
         return self._together(found) | {f"{self.logged_as}/grad_norm": self.grad_norm}
+
+    def split(self, rows: TokenBatch, *, sharded: bool) -> list[TokenBatch]:
+        """The rows of a step in parts that go through forward and backward at once; a collective step."""
+        # Each pass through a sharded model gathers its weights, so all processes take as many: one per part.
+        most_rows = ROWS_AT_ONCE if sharded else None
+        prompts = rows.shared_prompts(self.policy) if self.share_prompts else None
+        return micro_batches(rows, self.micro_batch_tokens, most_rows=most_rows, prompts=prompts)
 
     def on_before_optimizer_step(self, optimizer: Any) -> None:
         """Clips, in the place where gradients of 16-bit mixed precision are no longer scaled."""

@@ -5,8 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 from medvista.functional.objectives import LossCounts, negative_log_likelihood
+from medvista.modules.micro_batches import micro_batches, padding_share
 from medvista.modules.policy_module import PolicyModule, Stats
-from medvista.policies.vlm_policy import VLMPolicy
+from medvista.policies.vlm_policy import ROWS_AT_ONCE, VLMPolicy
 from medvista.rollout.experience import TokenBatch
 from medvista.settings import Aggregation, OptimiserConfig
 
@@ -20,6 +21,8 @@ class SFTModule(PolicyModule):
         total_steps: of the schedule.
         aggregation: ``"sequence"`` keeps short direct answers from outweighing long tool episodes.
         micro_batch_tokens: see `PolicyModule`.
+        pack_tokens: of a row in which several demonstrations stand, see `medvista.policies.packing`; 0: each has its
+            own. It takes the place of `micro_batch_tokens`.
         gradient_checkpointing: see `PolicyModule`.
     """
 
@@ -34,6 +37,7 @@ class SFTModule(PolicyModule):
         total_steps: int,
         aggregation: Aggregation = "sequence",
         micro_batch_tokens: int = 0,
+        pack_tokens: int = 0,
         gradient_checkpointing: bool = False,
     ) -> None:
         super().__init__(
@@ -44,15 +48,26 @@ class SFTModule(PolicyModule):
             gradient_checkpointing=gradient_checkpointing,
         )
         self.aggregation: Aggregation = aggregation
+        self.pack_tokens = pack_tokens
+        self.padding_share = 0.0  # of the last step
 
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """One optimiser step; the loss of it."""
         found = self.optimise(batch)
         self.log("sft/loss", found["sft/loss"], prog_bar=True, batch_size=len(batch), sync_dist=True)
         self.log("sft/grad_norm", found["sft/grad_norm"], batch_size=len(batch), sync_dist=True)
+        self.log("sft/padding_share", self.padding_share, batch_size=len(batch), sync_dist=True)
         return found["sft/loss"]
+
+    def split(self, rows: TokenBatch, *, sharded: bool) -> list[TokenBatch]:
+        """See `PolicyModule`; packed, a part is a row."""
+        if self.pack_tokens:
+            return micro_batches(rows, self.pack_tokens, packed=True)
+        parts = super().split(rows, sharded=sharded)
+        self.padding_share = padding_share(parts, ROWS_AT_ONCE)
+        return parts
 
     def loss(self, part: TokenBatch, counts: LossCounts) -> tuple[Tensor, Stats]:
         """Negative log-likelihood of the demonstrated tokens."""
-        log_probs_NT, _ = part.log_probs(self.policy)
+        log_probs_NT, _ = part.log_probs(self.policy, packed=bool(self.pack_tokens))
         return negative_log_likelihood(log_probs_NT, part.loss_mask, self.aggregation, counts), {}

@@ -13,6 +13,7 @@ from medvista.policies.engines import (
     VLLMEngine,
     VLLMModel,
     check_vllm,
+    conversation,
     text_completion,
 )
 from medvista.policies.loading import Loading
@@ -36,6 +37,7 @@ __all__ = [
     "assemble",
     "build_nano",
     "check_vllm",
+    "conversation",
     "merge_adapters",
     "read_base",
     "text_completion",

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from medvista.notices import notice
 from medvista.policies.families import Image
 from medvista.policies.image_features import shapes
+from medvista.policies.packing import pack_rows
 from medvista.policies.shared_prompts import Prompt, find_prompts, pack
 
 if TYPE_CHECKING:
@@ -67,6 +68,22 @@ def states_behind_shared_prompts(
         **kwargs,
     )
     states: Tensor = body[0][0].index_select(0, packed.place[row, column - 1])
+    return states
+
+
+def states_of_packed_rows(policy: VLMPolicy, rows: Rows, row: Tensor, column: Tensor) -> Tensor:
+    """What `states_before` gives, of rows one behind the other in one, see `medvista.policies.packing`."""
+    positions = policy.position_ids(rows.ids, rows.mask, shapes(rows.shown, rows.ids.device))
+    packed = pack_rows(policy.family, rows.ids, rows.mask, positions)
+    body = policy.body(
+        input_ids=packed.token_ids,
+        attention_mask=packed.visible,
+        position_ids=packed.position_ids,
+        use_cache=False,
+        **policy.family.beside(packed.token_ids),
+        **policy.features.inputs(rows.shown),
+    )
+    states: Tensor = body[0][0].index_select(0, packed.column[row, column - 1])
     return states
 
 

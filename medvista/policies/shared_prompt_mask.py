@@ -76,7 +76,7 @@ class SharedPromptMask(Tensor):
         """Attention, where this is the mask of it."""
         if func is scaled_dot_product_attention:
             return _attention(*args, **(kwargs or {}))
-        return super().__torch_function__(func, types, args, kwargs or {})  # type: ignore[no-untyped-call]
+        return super().__torch_function__(func, types, args, kwargs or {})
 
 
 def _attention(
@@ -86,8 +86,9 @@ def _attention(
     places = attn_mask.places
     states = [tensor[0].transpose(0, 1) for tensor in (query, key, value)]  # [L, heads, size]
     own = [_take(tensor, places.prompts) for tensor in states]
+    first, keys, values = (tensor.transpose(1, 2) for tensor in own)
     # Padding behind a prompt is seen by padding alone.
-    of_prompts = scaled_dot_product_attention(*(tensor.transpose(1, 2) for tensor in own), is_causal=True, **options)
+    of_prompts = scaled_dot_product_attention(first, keys, values, is_causal=True, **options)
     query, *news = [_take(tensor, places.rows) for tensor in states]
     key, value = (
         torch.cat([prompt.index_select(0, places.prompt_of), new], dim=1).transpose(1, 2)

@@ -19,7 +19,13 @@ from medvista.functional.log_probs import WithEntropy, chosen_log_probs
 from medvista.parsing import TAGS
 from medvista.policies.adapters import has_adapters, read_base, save_adapters, unwrapped
 from medvista.policies.families import Family, Image, TurnEnds, family_class, find_chat_template, turn_ends
-from medvista.policies.hidden_states import Rows, can_share_prompts, states_before, states_behind_shared_prompts
+from medvista.policies.hidden_states import (
+    Rows,
+    can_share_prompts,
+    states_before,
+    states_behind_shared_prompts,
+    states_of_packed_rows,
+)
 from medvista.policies.image_features import ImageFeatures, shapes
 from medvista.policies.loading import Loading, load_model
 from medvista.policies.logits_head import apply_head, head_form
@@ -186,6 +192,7 @@ class VLMPolicy(nn.Module):
         values: bool = False,
         rows_at_once: int = ROWS_AT_ONCE,
         share_prompts: bool = False,
+        packed: bool = False,
     ) -> tuple[Tensor, ...]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
@@ -202,6 +209,7 @@ class VLMPolicy(nn.Module):
             values: whether to compute those of the value head, too.
             rows_at_once: size of a bucket.
             share_prompts: whether a prompt that several rows begin with is computed once, where the model allows it.
+            packed: whether all rows go through the model as one, see `medvista.policies.packing`.
 
         Returns:
             ``[N, T]`` log-probabilities, entropies (zeros unless asked for) and, if asked for, values; 0 without loss.
@@ -209,7 +217,7 @@ class VLMPolicy(nn.Module):
         self.features.clear()  # of a pass that failed
         scores = [torch.zeros_like(token_ids, dtype=torch.float32)] * (3 if values else 2)
         prompts = self.shared_prompts(token_ids, attention_mask, loss_mask, images) if share_prompts else None
-        for chosen in _buckets(attention_mask.sum(dim=1), prompts, rows_at_once):
+        for chosen in _buckets(attention_mask.sum(dim=1), prompts, len(token_ids) if packed else rows_at_once):
             longest = int(attention_mask[chosen].sum(dim=1).max())
             picked = chosen.tolist()
             rows = Rows(
@@ -222,7 +230,7 @@ class VLMPolicy(nn.Module):
             begin = None if prompts is None else [prompts[row] for row in picked]
             if self.always_looks and not rows.shown:
                 rows, begin = self._beside_a_blank_picture(rows), None
-            head, states = self._states_before(rows, begin, row, column)
+            head, states = self._states_before(rows, begin, row, column, packed=packed)
             found: tuple[Tensor, ...] = chosen_log_probs(
                 head, states, drawn, self.allowed_ids, temperature=temperature, entropy=entropy
             )
@@ -271,7 +279,7 @@ class VLMPolicy(nn.Module):
         return Rows(ids=ids, mask=mask, images=[*rows.images, [blank]])
 
     def _states_before(
-        self, rows: Rows, prompts: Sequence[Prompt] | None, row: Tensor, column: Tensor
+        self, rows: Rows, prompts: Sequence[Prompt] | None, row: Tensor, column: Tensor, *, packed: bool
     ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """A head, and the ``[K, D]`` states whose logits the tokens at ``(row, column)`` were drawn from."""
         form = self._form_of_head()
@@ -282,9 +290,16 @@ class VLMPolicy(nn.Module):
                 row, column - 1
             ]
         head = partial(apply_head, self.base_model, form)
+        if packed:
+            return head, states_of_packed_rows(self, rows, row, column)
         if prompts is None:
             return head, states_before(self, rows, row, column)
         return head, states_behind_shared_prompts(self, rows, prompts, row, column)
+
+    @property
+    def head_stands_apart(self) -> bool:
+        """Whether the head can be applied to chosen states alone; else rows go through as they are, padded."""
+        return self._form_of_head() is not None
 
     def _form_of_head(self) -> str | None:
         if self._head_form is _UNKNOWN:

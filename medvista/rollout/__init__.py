@@ -8,6 +8,7 @@ from medvista.rollout.forks import Fork, ForkConfig, ForkedEngine, MakeForkColle
 from medvista.rollout.group_filter import GroupChoice, choose_groups
 from medvista.rollout.minibatches import minibatches
 from medvista.rollout.statistics import rollout_statistics
+from medvista.rollout.useful_looks import needs_a_look
 
 __all__ = [
     "ExperienceBatch",
@@ -25,6 +26,7 @@ __all__ = [
     "choose_groups",
     "demonstrated_turns",
     "minibatches",
+    "needs_a_look",
     "rollout_statistics",
     "tokenize_trajectory",
 ]

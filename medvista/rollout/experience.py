@@ -7,12 +7,13 @@ from dataclasses import dataclass, fields, replace
 from typing import Any, Self
 
 import torch
+from einops import rearrange, repeat
 from torch import Tensor
 
 from medvista.policies import ChatRenderer, VLMPolicy
 from medvista.policies.shared_prompts import Prompt
 from medvista.rollout.demonstrated_turns import demonstrated_turns
-from medvista.types import TokenStream, Trajectory, TrajectoryGroup
+from medvista.types import TokenSegment, TokenStream, Trajectory, TrajectoryGroup
 
 Images = tuple[Mapping[str, Tensor], ...]
 
@@ -99,8 +100,8 @@ class ExperienceBatch(TokenBatch):
         return cls.from_streams(
             streams,
             old_log_probs=_pad([s.log_probs for s in streams], 0.0, torch.float32),
-            rewards=rewards_PG.flatten(),
-            groups=torch.arange(len(groups)).repeat_interleave(rewards_PG.shape[1]),
+            rewards=rearrange(rewards_PG, "p g -> (p g)"),
+            groups=repeat(torch.arange(len(groups)), "p -> (p g)", g=rewards_PG.shape[1]),
             trajectories=trajectories,
             stats=stats,
         )
@@ -115,18 +116,26 @@ class ExperienceBatch(TokenBatch):
         numbers, sizes = self.groups.unique_consecutive(return_counts=True)
         if len(numbers.unique()) < len(numbers) or len(sizes.unique()) > 1:
             raise ValueError(f"rows of groups {self.groups.tolist()} are no whole groups side by side")
-        return self.rewards.unflatten(0, (len(numbers), -1))
+        return rearrange(self.rewards, "(p g) -> p g", p=len(numbers))
 
 
-def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer) -> TokenStream:
+def tokenize_trajectory(trajectory: Trajectory, renderer: ChatRenderer, *, mistakes: bool = False) -> TokenStream:
     """The token stream of a recorded episode, as a rollout that wrote the same texts would have made it.
+
+    Args:
+        trajectory: the episode.
+        renderer: of the policy that is to learn it.
+        mistakes: whether turns that are not to be learned (`Turn.learned`) carry loss, too.
 
     Raises:
         UserError: see `demonstrated_turns`.
     """
     stream = TokenStream().append_segment(renderer.prompt([trajectory.observation])[0])
     for turn, written in zip(trajectory.turns, demonstrated_turns(trajectory, renderer.policy), strict=True):
-        stream = stream.append_completion(written)
+        if turn.learned or mistakes:
+            stream = stream.append_completion(written)
+        else:
+            stream = stream.append_segment(TokenSegment(token_ids=written.token_ids))
         if turn.observation is not None:
             stream = stream.append_segment(renderer.delta([turn.observation], [written.finish_reason == "stop"])[0])
     return stream

@@ -7,7 +7,9 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from safetensors.torch import load_file
 
+from medvista.app.commands.run import main
 from medvista.app.config.command_line import load_config
 from medvista.app.config.composition import compose, list_experiments, to_yaml
 from medvista.app.config.schema import ExperimentConfig
@@ -15,9 +17,10 @@ from medvista.app.evaluating.outcomes import Outcomes, read_outcomes, write_outc
 from medvista.app.sweep.hand_over import hand_over
 from medvista.app.sweep.parts import Part, Sweep, is_done, read_sweep
 from medvista.app.sweep.pooling import pooled_results
-from medvista.data.trajectories import write_trajectories
+from medvista.data.trajectories import read_trajectories, write_trajectories
 from medvista.errors import UserError
 from medvista.evaluation.numbers.results import Comparison, Results
+from medvista.evaluation.numbers.results_file import read_results
 from medvista.evaluation.playing.episode_set import EpisodeSet
 from medvista.evaluation.tables.terminal import terminal_tables
 
@@ -278,3 +281,55 @@ def test_outcomes_survive_the_disk(tmp_path: Path) -> None:
 def test_only_questions_of_the_families_asked_for_are_kept() -> None:
     kept = outcomes(1, 0, 1, 0, 1, 0).restricted({"side"})
     assert (kept.ids, kept.groups, kept.correct) == (["c", "f"], ["1", "2"], [True, False])
+
+
+# ------------------------------------------------------------------------------------------------------- a whole sweep
+
+
+@pytest.fixture(scope="module")
+def whole(tiny: list[str], tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of a sweep over two objectives and two seeds that has ended."""
+    folder = tmp_path_factory.mktemp("sweep") / "run"
+    given = [*tiny, "rl.objective=grpo,gspo", "seed=0,1", "arms=[sft,sft_rl]", "evaluation.modes=[greedy]"]
+    assert main(["--sweep", *given, f"output_dir={folder}"]) == 0
+    return folder
+
+
+@pytest.mark.slow
+def test_a_variant_of_a_sweep_is_trained_as_a_run_on_its_own(whole: Path, tiny: list[str], tmp_path: Path) -> None:
+    alone = ["rl.objective=gspo", "seed=1", "arms=[sft,sft_rl]", "evaluation.modes=[greedy]"]
+    assert main([*tiny, *alone, f"output_dir={tmp_path / 'alone'}"]) == 0
+    for stage in ("sft", "sft_rl"):
+        weights = Path("checkpoints") / stage / "policy" / "model.safetensors"
+        swept, own = (load_file(run / weights) for run in (whole / "gspo" / "seed-1", tmp_path / "alone"))
+        assert all((swept[name] == own[name]).all() for name in own), stage
+    other = load_file(whole / "grpo" / "seed-1" / weights)
+    assert any((other[name] != own[name]).any() for name in own), "the objective makes a difference"
+
+
+@pytest.mark.slow
+def test_a_sweep_pools_what_its_runs_have_played_and_shows_it(whole: Path) -> None:
+    written = read_results(whole / "results.json")
+    assert set(written.arms) == {"sft", "sft_rl / grpo", "sft_rl / gspo"}
+    pooled = written.arms["sft_rl / gspo"]["phantom"]["greedy"]
+    folders = [whole / "gspo" / f"seed-{seed}" for seed in (0, 1)]
+    files = [EpisodeSet("phantom", "sft_rl", "greedy").path(folder) for folder in folders]
+    played = [episode for file in files for episode in read_trajectories(file)]
+    looks = [episode for episode in played if episode.sample.metadata["family"] in ("attribute", "yes_no")]
+    assert pooled.n == len(looks) == 2 * 2 * 2  # seeds, families, images
+    assert pooled.tokens_mean == pytest.approx(sum(sum(episode.stream.loss_mask) for episode in looks) / pooled.n)
+    assert [(test.arm, test.baseline) for test in written.comparisons] == [("sft_rl / gspo", "sft_rl / grpo")]
+    page = (whole / "report.html").read_text()
+    assert "accuracy of each variant" in page
+    assert "<svg" in page
+    assert (whole / "tables" / "variants-phantom-greedy-sft_rl.csv").is_file()
+
+
+@pytest.mark.slow
+def test_a_sweep_that_goes_on_makes_nothing_again(whole: Path, tiny: list[str]) -> None:
+    before = {path: path.stat().st_mtime_ns for path in whole.glob("*/*/results.json")}
+    assert len(before) == 6
+    given = [*tiny, "rl.objective=grpo,gspo", "seed=0,1", "arms=[sft,sft_rl]", "evaluation.modes=[greedy]"]
+    assert main(["--sweep", *given, f"output_dir={whole}", "resume=true"]) == 0
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("*/*/results.json")} == before
+    assert main(["--sweep", *given, f"output_dir={whole}", "resume=true", "rl.updates=5"]) == 2

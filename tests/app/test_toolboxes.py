@@ -8,7 +8,8 @@ import pytest
 
 from medvista.app.commands.run import main
 from medvista.app.config.composition import compose
-from medvista.app.config.schema import EnvConfig, ExperimentConfig
+from medvista.app.config.env_schema import EnvConfig
+from medvista.app.config.schema import ExperimentConfig
 from medvista.app.toolboxes import find_tools, make_toolbox, step_threads
 from medvista.errors import UserError
 from medvista.settings import ToolLimits

@@ -54,12 +54,13 @@ def step(
     policy: VLMPolicy, batch: TokenBatch, make_trainer: MakeTrainer, *, max_norm: float = 1e9, **options: Any
 ) -> tuple[Descent, torch.Tensor, dict[str, float]]:
     """The module after one step, by how much that moved every weight, and what was logged."""
-    trained = {name: options.pop(name) for name in ("tokens", "aggregation") if name in options}
+    trained = {name: options.pop(name) for name in ("tokens", "pack", "aggregation") if name in options}
     module = Descent(
         copy.deepcopy(policy),
         OptimiserConfig(vision_learning_rate=1.0),
         max_norm,
         micro_batch_tokens=trained.get("tokens", 0),
+        pack_tokens=trained.get("pack", 0),
         aggregation=trained.get("aggregation", "sequence"),
     )
     trainer = make_trainer(max_steps=1, **options)
@@ -91,6 +92,23 @@ def test_no_part_is_over_the_budget_and_no_row_is_left_out(batch: TokenBatch) ->
     assert all(part.token_ids.numel() <= 3 * longest for part in parts)
     assert sum(len(part) for part in parts) == len(batch)
     assert sum(int(part.attention_mask.sum()) for part in parts) == int(batch.attention_mask.sum())
+
+
+@pytest.mark.parametrize("aggregation", ["sequence", "token"])
+def test_a_packed_step_is_the_same_without_padding(
+    nano: VLMPolicy, batch: TokenBatch, make_trainer: MakeTrainer, aggregation: Aggregation
+) -> None:
+    lengths = batch.attention_mask.sum(dim=1)
+    _, whole, logged = step(nano, batch, make_trainer, aggregation=aggregation)
+    assert logged["sft/padding_share"] == pytest.approx(
+        1 - float(lengths.sum()) / (len(lengths) * float(lengths.max())), rel=1e-5
+    )
+    for tokens, parts in ((1, 7), (int(lengths.sum()), 1)):
+        module, moved, packed = step(nano, batch, make_trainer, aggregation=aggregation, pack=tokens)
+        assert len(module.parts) == parts
+        assert (moved - whole).norm() < 1e-5 * whole.norm()
+        assert packed["sft/loss"] == pytest.approx(logged["sft/loss"], rel=1e-5)
+        assert packed["sft/padding_share"] == 0
 
 
 def test_without_a_budget_the_rows_stay_together_in_their_order(batch: TokenBatch) -> None:

@@ -27,6 +27,10 @@ def run(config: ExperimentConfig) -> None:
         from medvista.app.evaluate_policy import run_evaluation
 
         run_evaluation(config)
+    elif config.task == "collect":
+        from medvista.app.collect_demonstrations import run_collection
+
+        run_collection(config)
     elif config.sweep is not None:
         from medvista.app.sweep.flow import run_sweep
 

@@ -6,22 +6,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal
 
+from medvista.app.config.env_schema import EnvConfig
 from medvista.app.config.rl_schema import RLConfig
+from medvista.app.config.sft_schema import CollectConfig, RejectionConfig, SFTConfig
 from medvista.schema_field import setting
 from medvista.settings import (
     EndpointConfig,
     EngineName,
-    ExpertConfig,
-    GroundConfig,
     LoRAConfig,
-    MCPServerConfig,
     NanoConfig,
     OptimiserConfig,
     Quantisation,
-    ReadTextConfig,
-    RetrieveConfig,
-    SegmentConfig,
-    ToolLimits,
     VLLMConfig,
     WeightsDtype,
 )
@@ -62,51 +57,6 @@ class DataConfig:
     )
     seed: int = setting(
         0, help="Seed of the phantoms and of data.resplit: another gives other images in every split.", least=0
-    )
-
-
-@dataclass(kw_only=True)
-class EnvConfig:
-    """The environment."""
-
-    tools: list[str] = setting(["zoom", "window"], help="Names of the tools; `python -m experiments.tools` lists them.")
-    view_size: int = setting(
-        64,
-        help="Pixels of the longer side of every image that the policy sees.",
-        above=0,
-        also=("image_size", "resolution"),
-    )
-    max_turns: int = setting(3, help="Turns that an episode may take.", above=0, also=("max_steps",))
-    prompt: Literal["schemas", "names", "none"] = setting(
-        "names", help="What the prompt says about the tools: their JSON schemas, their names, or nothing."
-    )
-    workers: int | None = setting(
-        None,
-        help="Threads that step episodes; null: none if all tools are known to be quick, else one per episode where "
-        "tools turn out slow; 0: none, so that rollouts are the same to the last bit each time.",
-        least=0,
-    )
-    tools_executor: Literal["threads", "processes", "ray"] = setting("threads", help="What runs tools, docs/tools.md.")
-    tools_timeout_s: float | None = setting(
-        None, help="Seconds that a call may take; null: no limit for threads, 60 for processes and ray.", above=0
-    )
-    tools_concurrency: int | None = setting(None, help="Calls of one tool at a time; null: as many as come.", above=0)
-    tools_memory_mb: int | None = setting(
-        None, help="Megabytes that a worker may allocate, for processes and ray.", above=0
-    )
-    tools_limits: dict[str, ToolLimits] = setting({}, help="Limits of single tools, by name; they win over tools_*.")
-    tools_cache_mb: int = setting(
-        0, help="Megabytes of results kept for equal calls; 0: none, which is faster for quick tools.", least=0
-    )
-    segment: SegmentConfig = field(default_factory=SegmentConfig)
-    ground: GroundConfig = field(default_factory=GroundConfig)
-    read_text: ReadTextConfig = field(default_factory=ReadTextConfig)
-    retrieve: RetrieveConfig = field(default_factory=RetrieveConfig)
-    burned_in_text: int = setting(
-        0, help="Images searched for burned-in names and dates before the run; 0: none.", least=0
-    )
-    mcp_servers: dict[str, MCPServerConfig] = setting(
-        {}, help="MCP servers whose tools are added, by name, docs/mcp.md."
     )
 
 
@@ -175,30 +125,6 @@ class PretrainConfig:
             learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.05, warmup_steps=20
         )
     )
-
-
-@dataclass(kw_only=True)
-class SFTConfig:
-    """Supervised fine-tuning on demonstrations."""
-
-    demonstrations: int = setting(
-        1000, help="Questions that the expert demonstrates; those it gets wrong are left out.", above=0
-    )
-    path: Path | None = setting(None, help="JSONL file of your own demonstrations, instead of the expert's.")
-    expert: ExpertConfig = field(default_factory=ExpertConfig)
-    steps: int = setting(200, help="Optimiser steps.", above=0, also=("max_steps", "epochs"))
-    batch_size: int = setting(64, help="Demonstrations per optimiser step.", above=0)
-    optimiser: OptimiserConfig = field(
-        default_factory=lambda: OptimiserConfig(learning_rate=2e-3, vision_learning_rate=3e-4, decay_to=0.1)
-    )
-
-
-@dataclass(kw_only=True)
-class RejectionConfig:
-    """Expert iteration: as many generated tokens as RL, in rounds of sampling and fine-tuning on what was right."""
-
-    rounds: int = setting(4, help="Rounds of sampling and fine-tuning.", above=0)
-    epochs: int = setting(2, help="Passes per round over all episodes kept so far.", above=0)
 
 
 @dataclass(kw_only=True)
@@ -325,8 +251,8 @@ class ExperimentConfig:
 
     experiment: str = setting("nano", help="Name of a shipped experiment, or path of your own .yaml.")
     description: str = setting("", help="What the experiment is, in a line; --list shows it.")
-    task: Literal["train", "evaluate"] = setting(
-        "train", help="Trains arms and compares them, or evaluates a given model."
+    task: Literal["train", "evaluate", "collect"] = setting(
+        "train", help="Trains arms and compares them, evaluates a given model, or collects demonstrations."
     )
     benchmarks: list[str] = setting(
         [], help="What is asked on test, such as [slake,vqa_rad]; task=train: none named are those trained on."
@@ -367,6 +293,7 @@ class ExperimentConfig:
     env: EnvConfig = field(default_factory=EnvConfig)
     policy: PolicyConfig = field(default_factory=PolicyConfig)
     pretrain: PretrainConfig = field(default_factory=PretrainConfig)
+    collect: CollectConfig = field(default_factory=CollectConfig)
     direct: SFTConfig = field(default_factory=SFTConfig)
     sft: SFTConfig = field(default_factory=SFTConfig)
     rl: RLConfig = field(default_factory=RLConfig)

@@ -87,7 +87,7 @@ def _demonstrations(players: Players) -> str:
 
 
 def _benchmarks(config: ExperimentConfig) -> Iterator[Finding]:
-    trained = [config.data.benchmark, *config.data.more_benchmarks] if config.task == "train" else []
+    trained = [] if config.task == "evaluate" else [config.data.benchmark, *config.data.more_benchmarks]
     for name in dict.fromkeys([*trained, *config.benchmarks]):
         if name != PHANTOM:
             yield _benchmark(name, config.data.root)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 
 from medvista.app.arms import ARMS
 from medvista.app.config.composition import config_hash
@@ -23,8 +24,8 @@ class Sharing:
     def of(cls, variants: Mapping[str, ExperimentConfig], arms: tuple[str, ...]) -> Sharing:
         """Compares the configurations of the variants, which have one seed."""
         return cls(
-            stages={stage: _first_alike(variants, lambda c, s=stage: configured_stage(c, s)) for stage in STAGES},
-            arms={arm: _first_alike(variants, lambda c, a=arm: configured_arm(c, ARMS[a].stage)) for arm in arms},
+            stages={stage: _first_alike(variants, partial(configured_stage, stage=stage)) for stage in STAGES},
+            arms={arm: _first_alike(variants, partial(configured_arm, stage=ARMS[arm].stage)) for arm in arms},
         )
 
     def owner(self, arm: str, variant: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from medvista.app.arms import Conditions
-from medvista.app.config.schema import SFTConfig
+from medvista.app.config.sft_schema import SFTConfig
 from medvista.app.players import Players
 from medvista.data.expert import ScriptedExpert
 from medvista.data.trajectories import read_trajectories, write_trajectories
@@ -31,9 +31,9 @@ def demonstrations(
         path: where the expert's demonstrations are kept.
         base: gives the policy whose tokenizer renders the episodes.
     """
-    if sft.path is None and agreed(not path.exists()):
+    if sft.file is None and agreed(not path.exists()):
         led(lambda: write_trajectories(path, _demonstrate(players, sft, conditions, base())))
-    return list(read_trajectories(sft.path or path))
+    return list(read_trajectories(sft.file or path))
 
 
 def _demonstrate(players: Players, sft: SFTConfig, conditions: Conditions, policy: VLMPolicy) -> list[Trajectory]:
@@ -47,9 +47,11 @@ def _demonstrate(players: Players, sft: SFTConfig, conditions: Conditions, polic
 
 
 def token_streams(
-    players: Players, policy: VLMPolicy, trajectories: Sequence[Trajectory], conditions: Conditions
+    players: Players, policy: VLMPolicy, trajectories: Sequence[Trajectory], conditions: Conditions, sft: SFTConfig
 ) -> list[TokenStream]:
     """Demonstrations as the token streams that a rollout under these conditions would have made of them."""
     renderer = players.collector(policy, conditions).renderer
     assert renderer is not None
-    return [tokenize_trajectory(trajectory, renderer) for trajectory in trajectories]
+    unique = {id(one): one for one in trajectories}  # those of a rare mode are there several times
+    streams = {name: tokenize_trajectory(one, renderer, mistakes=sft.learn_mistakes) for name, one in unique.items()}
+    return [streams[id(one)] for one in trajectories]

@@ -13,6 +13,7 @@ from medvista.app.players import Players
 from medvista.app.resuming import RunSettings
 from medvista.app.training.base_model import BaseModel
 from medvista.app.training.data_order import benchmarks_of
+from medvista.app.training.demonstration_modes import mix
 from medvista.app.training.demonstrations import demonstrations, token_streams
 from medvista.app.training.expert_iteration import iterate_expert
 from medvista.app.training.reinforcement import train_rl
@@ -83,7 +84,8 @@ class Stages:
 
     def _demonstrations(self, name: str, conditions: Conditions) -> list[Trajectory]:
         path = self.config.output_dir / "demonstrations" / f"{name}.jsonl"
-        return demonstrations(self.players, getattr(self.config, name), conditions, path, base=self._base_to_look_at)
+        sft = getattr(self.config, name)
+        return mix(demonstrations(self.players, sft, conditions, path, base=self._base_to_look_at), sft.mix)
 
     def _base_to_look_at(self) -> VLMPolicy:
         """The untrained policy, which the stage that asked for demonstrations then starts from."""
@@ -98,7 +100,7 @@ class Stages:
 def _answer_only(stages: Stages, name: str, seen: list[Trajectory], conditions: Conditions) -> _Trained:
     """SFT on answers given without a look."""
     policy, sft = stages.policy("base"), stages.config.direct
-    streams = token_streams(stages.players, policy, seen, conditions)
+    streams = token_streams(stages.players, policy, seen, conditions, sft)
     folder = stages.folder(name)
     of = benchmarks_of(seen)
     return train_sft(stages.players, folder, policy, streams, sft, conditions, steps=sft.steps, benchmarks=of), policy
@@ -131,7 +133,7 @@ def _sft(stages: Stages) -> _Trained:
     """The cold start: SFT on tool-use demonstrations."""
     seen = stages.look_demonstrations()  # before the policy is taken, so that the base model is loaded once
     policy, sft = stages.policy("base"), stages.config.sft
-    streams = token_streams(stages.players, policy, seen, WITH_TOOLS)
+    streams = token_streams(stages.players, policy, seen, WITH_TOOLS, sft)
     folder, of = stages.folder("sft"), benchmarks_of(seen)
     return train_sft(stages.players, folder, policy, streams, sft, WITH_TOOLS, steps=sft.steps, benchmarks=of), policy
 
@@ -147,7 +149,7 @@ def _sft_longer(stages: Stages) -> _Trained:
     seconds = stages.ensure("sft_rl").seconds
     policy, sft = stages.policy("sft"), stages.config.sft
     seen = stages.look_demonstrations()
-    streams = token_streams(stages.players, policy, seen, WITH_TOOLS)
+    streams = token_streams(stages.players, policy, seen, WITH_TOOLS, sft)
     # Steps only bound the schedule: time ends the stage.
     pace = stages.ensure("sft").seconds / max(1, stages.ensure("sft").steps)
     steps = max(sft.steps, round(seconds / pace))

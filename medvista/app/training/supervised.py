@@ -9,10 +9,12 @@ from pathlib import Path
 from lightning.pytorch.callbacks import Timer
 
 from medvista.app.arms import Conditions
-from medvista.app.config.schema import ExperimentConfig, SFTConfig
+from medvista.app.config.schema import ExperimentConfig
+from medvista.app.config.sft_schema import SFTConfig
 from medvista.app.players import Players
 from medvista.app.training.checkpoint_io import CheckedCheckpointIO
 from medvista.app.training.data_order import demonstration_order
+from medvista.app.training.packing_check import packs_exactly
 from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.trainer import fit_stage
 from medvista.callbacks import PolicyCheckpoint
@@ -56,7 +58,7 @@ def train_sft(
         folder, benchmark=benchmark, every_n_steps=config.trainer.checkpoint_every, keep=config.trainer.keep_checkpoints
     )
     timer = Timer(duration=None if seconds is None else timedelta(seconds=max(1.0, seconds)), interval="step")
-    module = _module(config, policy, sft, steps)
+    module = _module(config, policy, streams, sft, steps)
     data = SFTDataModule(
         streams,
         players.collector_factory(conditions),
@@ -74,11 +76,16 @@ def train_sft(
     return StageRecord(seconds=timer.time_elapsed("train"), steps=module.trainer.global_step)
 
 
-def _module(config: ExperimentConfig, policy: VLMPolicy, sft: SFTConfig, steps: int) -> SFTModule:
+def _module(
+    config: ExperimentConfig, policy: VLMPolicy, streams: Sequence[TokenStream], sft: SFTConfig, steps: int
+) -> SFTModule:
+    packs = bool(sft.pack_tokens) and packs_exactly(policy, streams)
     return SFTModule(
         policy,
         sft.optimiser,
         total_steps=steps,
-        micro_batch_tokens=config.trainer.micro_batch_tokens or 0,
+        # What cannot be packed goes in parts of similar length instead.
+        micro_batch_tokens=config.trainer.micro_batch_tokens or sft.pack_tokens,
+        pack_tokens=sft.pack_tokens if packs else 0,
         gradient_checkpointing=config.trainer.gradient_checkpointing,
     )

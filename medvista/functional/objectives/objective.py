@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 import torch
+from einops import rearrange
 from torch import Tensor
 
 from medvista.functional.objectives.advantages import (
@@ -94,10 +95,10 @@ class Objective:
         penalty_NT = self._penalty(episodes, kl_coefficient)
         if self.compares_siblings:
             if penalty_NT is not None:
-                rewards_PG = rewards_PG - penalty_NT.sum(dim=1).view_as(rewards_PG)
+                rewards_PG = rewards_PG - rearrange(penalty_NT.sum(dim=1), "(p g) -> p g", p=len(rewards_PG))
             compare = group_advantages if self.baseline == "group" else leave_one_out_advantages
-            return broadcast_to_tokens(compare(rewards_PG, self.scale).flatten(), mask_NT)
-        rewards_NT = at_last_token(rewards_PG.flatten(), mask_NT)
+            return broadcast_to_tokens(rearrange(compare(rewards_PG, self.scale), "p g -> (p g)"), mask_NT)
+        rewards_NT = at_last_token(rearrange(rewards_PG, "p g -> (p g)"), mask_NT)
         if penalty_NT is not None:
             rewards_NT = rewards_NT - penalty_NT
         if self.baseline == "values":

@@ -1,7 +1,7 @@
 """Engines: what generates a policy's turns, in this process, behind an endpoint, or from a script."""
 
 from medvista.policies.engines.base import Engine, GenerationRequest, SamplingParams
-from medvista.policies.engines.endpoint import EndpointEngine
+from medvista.policies.engines.endpoint import EndpointEngine, conversation
 from medvista.policies.engines.scripted import ScriptedPolicy, text_completion
 from medvista.policies.engines.transformers import TransformersEngine
 from medvista.policies.engines.vllm import VLLMEngine
@@ -17,5 +17,6 @@ __all__ = [
     "VLLMEngine",
     "VLLMModel",
     "check_vllm",
+    "conversation",
     "text_completion",
 ]

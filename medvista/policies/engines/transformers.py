@@ -175,8 +175,10 @@ class TransformersEngine(Engine):
             self.rows.leave(episodes)
         for episode in episodes:
             del self._running[episode]
-        ids, log_probs = [turn.ids for turn in ended], [turn.log_probs for turn in ended]
-        return list(zip(episodes, completed_turns(self.policy, ids, log_probs, self.version), strict=True))
+        found = completed_turns(
+            self.policy, [turn.ids for turn in ended], [turn.log_probs for turn in ended], self.version
+        )
+        return list(zip(episodes, found, strict=True))
 
     def _sample(self, logits: Tensor, draws: Tensor, temperature: float) -> tuple[Tensor, Tensor]:
         """Ids ``[B]`` and their log-probabilities ``[B]`` from logits ``[B, V]`` and uniform draws ``[B]``."""

@@ -37,7 +37,7 @@ def processor_of(policy: VLMPolicy) -> Any:
         UserError: see `write_vllm_folder`.
     """
     config = policy.base_model.config
-    kind = PROCESSOR_MAPPING.get(type(config), None)
+    kind: Any = PROCESSOR_MAPPING.get(type(config), None)
     if kind is None:
         raise UserError(f"transformers has no processor for models of type {config.model_type}, which vLLM asks for.")
     processor = _stored(policy, kind)
@@ -61,5 +61,5 @@ def _stored(policy: VLMPolicy, kind: type) -> Any:
 
 def _video_processor(config: Any) -> Any:
     """Never used, and yet asked for by processors that could read videos."""
-    kind = VIDEO_PROCESSOR_MAPPING[type(config)]
+    kind: Any = VIDEO_PROCESSOR_MAPPING[type(config)]
     return (kind["torchvision"] if isinstance(kind, dict) else kind)()

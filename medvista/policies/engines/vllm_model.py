@@ -63,6 +63,7 @@ class VLLMModel:
         self._architecture = _architecture(policy)
         self._asleep = False
         self._on_gpu = policy.device.type == "cuda"
+        self._devices = [policy.device] if self._on_gpu else []
         with tempfile.TemporaryDirectory(prefix="medvista-vllm-") as folder, _random_state_kept():
             write_vllm_folder(policy, Path(folder))
             self._llm = _start(Path(folder), self._options(policy))
@@ -92,7 +93,7 @@ class VLLMModel:
         if self._engine.has_unfinished_requests():
             raise RuntimeError("weights are handed over between turns, and some are under way")
         self._wake()
-        with _plain_torch(), torch.no_grad():
+        with self._apart(), torch.no_grad():
             if self.config.tensor_parallel_size == 1:
                 self._reload(weights_iterator=list(merged_state_dict(policy.base_model)))
             else:  # the weights are in other processes
@@ -124,7 +125,7 @@ class VLLMModel:
         Raises:
             UserError: vLLM makes other tokens of the prompt, or of its images, than the policy did.
         """
-        with _plain_torch():
+        with self._apart():
             (made,) = self._engine.renderer.render_cmpl([prompt])
             if list(made["prompt_token_ids"]) != list(expected):
                 raise UserError(
@@ -135,12 +136,18 @@ class VLLMModel:
 
     def step(self) -> list[Any]:
         """One more token for those that decode; the requests that are complete."""
-        with _plain_torch():
+        with self._apart():
             return [output for output in self._engine.step() if output.finished]
 
     def abort(self, names: Sequence[str]) -> None:
         """Forgets requests that are under way."""
         self._engine.abort_request(list(names))
+
+    @contextmanager
+    def _apart(self) -> Iterator[None]:
+        """The trainer's precision does not reach vLLM, and vLLM's draws, some of them unused, not the trainer."""
+        with _plain_torch(), torch.random.fork_rng(self._devices):
+            yield
 
     # ----------------------------------------------------------------------------------------------------------- memory
 

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any
+from typing import Any, ClassVar
 
 from medvista.errors import UserError
 from medvista.settings import ToolLimits
@@ -44,11 +44,18 @@ class Executor(ABC):
         UserError: a limit makes no sense.
     """
 
+    runs_other_pythons: ClassVar[bool] = False
+
     def __init__(self, limits: ToolLimits | None = None, per_tool: Mapping[str, ToolLimits] | None = None) -> None:
         self.limits = limits or ToolLimits()
         self.per_tool = dict(per_tool or {})
         for name, given in {"": self.limits, **self.per_tool}.items():
             _check(given, f" of {name}" if name else "")
+            if given.python is not None and not self.runs_other_pythons:
+                raise UserError(
+                    f"python={given.python}{f' of {name}' if name else ''} is another interpreter, which the executor "
+                    "'processes' can start: set env.tools_executor=processes."
+                )
 
     def limits_of(self, tool: Tool) -> ToolLimits:
         """The limits of one tool."""
@@ -82,5 +89,10 @@ def _check(limits: ToolLimits, whose: str) -> None:
         raise UserError(f"The timeout{whose} has to be more than 0 seconds, got {limits.timeout_s}.")
     if limits.concurrency is not None and limits.concurrency < 1:
         raise UserError(f"The concurrency{whose} has to be at least 1, got {limits.concurrency}.")
+    if limits.min_workers is not None and limits.concurrency is not None and limits.min_workers > limits.concurrency:
+        raise UserError(
+            f"The least number of workers{whose}, {limits.min_workers}, is above their most, concurrency="
+            f"{limits.concurrency}."
+        )
     if limits.memory_mb is not None and limits.memory_mb < 1:
         raise UserError(f"The memory{whose} has to be at least 1 MB, got {limits.memory_mb}.")

@@ -12,9 +12,19 @@ ExecutorName: TypeAlias = Literal["threads", "processes", "ray"]
 
 
 def make_executor(
-    name: ExecutorName, limits: ToolLimits | None = None, per_tool: Mapping[str, ToolLimits] | None = None
+    name: ExecutorName,
+    limits: ToolLimits | None = None,
+    per_tool: Mapping[str, ToolLimits] | None = None,
+    *,
+    ray_address: str | None = None,
 ) -> Executor:
     """The executor of that name; only its own module is imported.
+
+    Args:
+        name: of the executor.
+        limits: of every tool.
+        per_tool: of single tools.
+        ray_address: of the cluster that "ray" joins; None starts Ray on this machine.
 
     Raises:
         UserError: it cannot be had here, or a limit makes no sense.
@@ -26,7 +36,7 @@ def make_executor(
     if name == "ray":
         from medvista.tools.executors.ray_actors import RayExecutor
 
-        return RayExecutor(limits, per_tool)
+        return RayExecutor(limits, per_tool, init=None if ray_address is None else {"address": ray_address})
     from medvista.tools.executors.threads import ThreadExecutor
 
     return ThreadExecutor(limits, per_tool)

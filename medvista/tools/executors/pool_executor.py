@@ -49,8 +49,8 @@ class PoolExecutor(Executor):
         super().__init__((limits or ToolLimits()).over(DEFAULTS), per_tool)
         self.start_timeout_s = start_timeout_s
         self._here = ThreadExecutor(
-            replace(self.limits, memory_mb=None),
-            {name: replace(given, memory_mb=None) for name, given in self.per_tool.items()},
+            replace(self.limits, memory_mb=None, python=None),
+            {name: replace(given, memory_mb=None, python=None) for name, given in self.per_tool.items()},
         )
         self._pools: dict[Tool, WorkerPool] = {}
         self._lock = threading.Lock()
@@ -99,6 +99,7 @@ class PoolExecutor(Executor):
             size=limits.concurrency or (1 if heavy else CONCURRENCY),
             timeout_s=limits.timeout_s,
             start_timeout_s=self.start_timeout_s,
+            least=limits.min_workers,
         )
 
 

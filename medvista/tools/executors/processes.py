@@ -9,6 +9,7 @@ import os
 import signal
 import socket
 from collections.abc import Mapping, Sequence
+from multiprocessing.process import BaseProcess
 from typing import Any
 
 from medvista.errors import UserError
@@ -19,6 +20,7 @@ from medvista.tools.executors import failures
 from medvista.tools.executors.answering import Reply
 from medvista.tools.executors.channel import Channel
 from medvista.tools.executors.descendants import kill_descendants
+from medvista.tools.executors.other_python import OtherPython
 from medvista.tools.executors.packing import pack, unpack
 from medvista.tools.executors.pool_executor import START_TIMEOUT_S, PoolExecutor, pickled
 from medvista.tools.executors.shared_arrays import SharedArray, read_array
@@ -36,7 +38,8 @@ class ProcessExecutor(PoolExecutor):
     """Runs tools in processes on this machine.
 
     A process is forked from a server that has imported medvista (multiprocessing's ``forkserver``), in about 20 ms.
-    Large images go through shared memory, once for all the calls on them; a tool sees their pixels read-only.
+    Large images go through shared memory, once for all the calls on them; a tool sees their pixels read-only. A tool
+    whose limits name another interpreter is started by that one, in as long as it imports the tool.
 
     Args:
         limits: see `PoolExecutor`; `memory_mb` is what a process may allocate beyond what it had when it started
@@ -47,6 +50,8 @@ class ProcessExecutor(PoolExecutor):
     Raises:
         UserError: this system has no Unix sockets.
     """
+
+    runs_other_pythons = True
 
     def __init__(
         self,
@@ -73,6 +78,18 @@ def _copy(limits: ToolLimits, per_tool: Mapping[str, ToolLimits], start_timeout_
     return ProcessExecutor(limits, per_tool, start_timeout_s=start_timeout_s)
 
 
+def _start_process(
+    tool: Tool, limits: ToolLimits, connection: socket.socket, context: multiprocessing.context.ForkServerContext
+) -> BaseProcess | OtherPython:
+    """The process of a worker, under the interpreter of the run or the one that its tool is to have."""
+    if limits.python is not None:
+        return OtherPython(limits.python, connection, limits.memory_mb)
+    arguments = (connection, limits.memory_mb)
+    process = context.Process(target=serve, args=arguments, name=f"tool-{tool.name}", daemon=True)
+    process.start()
+    return process
+
+
 class _ProcessWorker:
     """A process that serves one tool; see `medvista.tools.executors.worker_pool.Worker`."""
 
@@ -89,10 +106,7 @@ class _ProcessWorker:
         data = pickled(tool)
         ours, theirs = socket.socketpair()
         with theirs:
-            self._process = context.Process(
-                target=serve, args=(theirs, limits.memory_mb), name=f"tool-{tool.name}", daemon=True
-            )
-            self._process.start()
+            self._process = _start_process(tool, limits, theirs, context)
         self._channel = Channel(ours)
         self._channel.send(data)
 

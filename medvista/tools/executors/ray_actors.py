@@ -47,8 +47,8 @@ class RayExecutor(PoolExecutor):
             (RLIMIT_DATA: Linux only).
         per_tool: see `Executor`.
         start_timeout_s: see `PoolExecutor`.
-        actor_options: by name of a tool, what Ray is asked for its actors: ``{"segment": {"num_gpus": 1}}``. By default
-            an actor reserves nothing.
+        actor_options: by name of a tool, what Ray is asked for its actors: ``{"segment": {"resources": {"a100": 1}}}``,
+            instead of the CPUs and GPUs of its limits. By default an actor reserves nothing.
         init: arguments of `ray.init`, where Ray does not run yet: ``{"address": "auto"}`` joins a cluster. What was
             started here ends with `close`.
     """
@@ -84,7 +84,7 @@ class RayExecutor(PoolExecutor):
             ray.shutdown()
 
     def _make_worker(self, tool: Tool, limits: ToolLimits) -> _RayWorker:
-        options = self.actor_options.get(tool.name)
+        options = self.actor_options.get(tool.name) or _reserved(limits)
         actor = self._standby.take() if options is None else _start_actor(options)
         return _RayWorker(tool, limits, actor, self._stored)
 
@@ -109,6 +109,12 @@ class _Actor:
     def answer(self, data: bytes, *arrays: np.ndarray) -> tuple[bytes, list[np.ndarray]]:
         """A packed reply for each packed request."""
         return pack_replies(self._tool, answer(self._tool, unpack(data, arrays)))
+
+
+def _reserved(limits: ToolLimits) -> dict[str, Any] | None:
+    """What Ray is asked for an actor of these limits; None for nothing."""
+    asked = {"num_cpus": limits.cpus, "num_gpus": limits.gpus}
+    return {name: number for name, number in asked.items() if number is not None} or None
 
 
 def _start_actor(options: Mapping[str, Any]) -> Any:

@@ -21,6 +21,8 @@ from medvista.types import ToolErrorType
 
 log = logging.getLogger(__name__)
 
+IDLE_S = 60.0
+
 
 class WorkerDiedError(Exception):
     """The worker ended while it had work; the message says how."""
@@ -82,6 +84,8 @@ class WorkerPool:
         tool: the tool.
         make_worker: starts a worker, without waiting for it.
         size: workers at most.
+        least: workers that are started with the pool and stay; None keeps whoever was started.
+        idle_s: seconds without a call after which one more than `least` is ended, when the next call ends.
         timeout_s: seconds a batch may take once its worker is ready; None for no limit.
         start_timeout_s: seconds a worker may take to load the tool.
     """
@@ -94,19 +98,24 @@ class WorkerPool:
         size: int,
         timeout_s: float | None,
         start_timeout_s: float,
+        least: int | None = None,
+        idle_s: float = IDLE_S,
     ) -> None:
         self._tool = tool
         self._make_worker = make_worker
         self._size = size
         self._timeout_s = timeout_s
         self._start_timeout_s = start_timeout_s
+        self._least = least
+        self._idle_s = idle_s
         function = tool.function
         self._max_batch = function.max_batch if isinstance(function, BatchedTool) else 1
         self._max_wait_s = function.max_wait_ms / 1000 if isinstance(function, BatchedTool) else 0.0
         self._lock = threading.Lock()
         self._arrived = threading.Condition(self._lock)
         self._waiting: deque[_Call] = deque()
-        self._idle: list[Worker] = []
+        self._idle = [make_worker() for _ in range(min(least or 0, size))]  # the last to work are behind
+        self._idle_since = {worker: time.monotonic() for worker in self._idle}
         self._at_work: set[Worker] = set()
         self._leaders = 0  # each has a worker or is about to start one
         self._gathering = False  # a leader waits for others to join its batch
@@ -177,13 +186,26 @@ class WorkerPool:
         """Gives the worker, if there is one to go on with, to whoever is next."""
         with self._lock:
             self._leaders -= 1
+            surplus = [] if worker is None else [worker]
             if worker is not None and not self._closed:
                 self._at_work.discard(worker)
                 self._idle.append(worker)
-                worker = None
+                self._idle_since[worker] = time.monotonic()
+                surplus = []
             self._appoint()
-        if worker is not None:
-            self._discard(worker)
+            surplus += self._long_idle()
+        for each in surplus:
+            self._discard(each)
+
+    def _long_idle(self) -> list[Worker]:
+        """Takes out the workers above `least` that nobody has needed for long."""
+        if self._least is None:
+            return []
+        long_ago = time.monotonic() - self._idle_s
+        spare = max(0, len(self._idle) + len(self._at_work) - self._least)
+        gone = [worker for worker in self._idle if self._idle_since[worker] < long_ago][:spare]
+        self._idle = [worker for worker in self._idle if worker not in gone]
+        return gone
 
     def _withdraw(self, call: _Call) -> None:
         """Takes back a call whose thread was interrupted."""
@@ -264,6 +286,7 @@ class WorkerPool:
     def _discard(self, worker: Worker) -> None:
         with self._lock:
             self._at_work.discard(worker)
+            self._idle_since.pop(worker, None)
         worker.discard()
 
     # ---------------------------------------------------------------------------------------- what the callers are told

@@ -8,6 +8,7 @@ import os
 import signal
 import socket
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import wait
 
 import cloudpickle
@@ -22,18 +23,22 @@ from medvista.tools.executors.shared_arrays import SharedArray, map_array, read_
 READY = b"ready"
 
 
-def serve(connection: socket.socket, memory_mb: int | None) -> None:
+def serve(
+    connection: socket.socket, memory_mb: int | None, wait_for_parents_end: Callable[[], object] | None = None
+) -> None:
     """What the process runs.
 
     Args:
         connection: to the parent, which sends the tool first, and then requests.
         memory_mb: what may be allocated from here on.
+        wait_for_parents_end: returns when the parent is gone; by default as multiprocessing knows of it.
     """
+    wait_for_parent = wait_for_parents_end or _multiprocessing_parents_end
     os.setsid()  # so that what the tool starts can be killed with it, and Ctrl-C is the parent's business
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # the parent's handler was inherited with everything else
     adopt_orphans()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(wait_for_parent,), daemon=True).start()
     channel = Channel(connection)
     try:
         _serve(channel, memory_mb)
@@ -62,10 +67,14 @@ def _serve(channel: Channel, memory_mb: int | None) -> None:
         channel.send(payload, [SharedArray(array) for array in found])
 
 
-def _end_with_parent() -> None:
+def _end_with_parent(wait_for_parents_end: Callable[[], object]) -> None:
     """Even while a tool hangs: a run that was killed leaves no process behind."""
+    wait_for_parents_end()
+    kill_descendants(os.getpid())
+    os.killpg(os.getpid(), signal.SIGKILL)
+
+
+def _multiprocessing_parents_end() -> None:
     parent = multiprocessing.parent_process()
-    if parent is not None:
-        wait([parent.sentinel])
-        kill_descendants(os.getpid())
-        os.killpg(os.getpid(), signal.SIGKILL)
+    assert parent is not None, "a worker is started by multiprocessing, or told when its parent ends"
+    wait([parent.sentinel])

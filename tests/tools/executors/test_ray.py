@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import pickle
+import signal
 import time
 
 import numpy as np
@@ -135,3 +137,50 @@ def test_an_actor_whose_place_was_taken_is_gone(executor, image, call, moody):
     while Path(f"/proc/{pid}").exists() and time.monotonic() < deadline:
         time.sleep(0.05)
     assert not Path(f"/proc/{pid}").exists()
+
+
+def test_an_actor_killed_from_outside_is_replaced_and_no_episode_is_lost(executor, image, moody):
+    from medvista.envs import MedicalVQAEnv
+    from medvista.policies import SamplingParams, ScriptedPolicy
+    from medvista.rollout import RolloutCollector
+    from medvista.types import VQASample
+
+    toolbox = Toolbox([moody], executor=executor)
+    sample = VQASample(
+        id="1", benchmark="mine", split="train", question="?", answers=("yes",), images=(image,), group_id="1"
+    )
+    killed: list[int] = []
+
+    def script(trajectory):
+        if len(trajectory.turns) == 1 and trajectory.seed == 0:
+            pid = int(trajectory.turns[0].result.text)
+            os.kill(pid, signal.SIGKILL)
+            killed.append(pid)
+        looks = len(trajectory.turns) < 3
+        return '<tool_call>{"name": "moody", "arguments": {}}</tool_call>' if looks else "<answer>yes</answer>"
+
+    collector = RolloutCollector(
+        lambda: MedicalVQAEnv([sample], toolbox, max_turns=4), ScriptedPolicy(script), None, workers=2
+    )
+    episodes = collector.collect([sample] * 4, SamplingParams(), seeds=range(4))
+    assert len(killed) == 1
+    assert [episode.answer for episode in episodes] == ["yes"] * 4
+    results = [turn.result for episode in episodes for turn in episode.turns if turn.result is not None]
+    failed = [result.error.type for result in results if not result.ok]
+    assert len(failed) <= 1  # the call that was on its way to the actor, at most
+    assert set(failed) <= {ToolErrorType.CRASHED}
+    assert any(result.ok and int(result.text) != killed[0] for result in results)
+
+
+@pytest.mark.parametrize("asked", [{"cpus": 1.0}, {"cpus": 0.5, "gpus": 0.0}])
+def test_an_actor_is_placed_where_what_it_reserves_is(executor, image, call, asked):
+    @tool
+    def placed(images) -> ToolResult:
+        """Say what was reserved."""
+        import ray
+
+        return ToolResult(text=str(ray.get_runtime_context().get_assigned_resources().get("CPU", 0)))
+
+    executor.per_tool["placed"] = ToolLimits(concurrency=1, **asked)
+    assert float(Toolbox([placed], executor=executor).run(call("placed"), (image,)).text) == asked["cpus"]
+    executor._pools.pop(placed).close()
