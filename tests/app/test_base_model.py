@@ -10,9 +10,11 @@ import pytest
 from medvista.app.config.command_line import load_config
 from medvista.app.players import Players
 from medvista.app.questions import Questions
+from medvista.app.resuming import RunSettings
 from medvista.app.training.base_model import SHIPPED, BaseModel, shipped_card
 from medvista.app.training.pretraining import caption_figures
 from medvista.app.training.shipping import ship
+from medvista.app.training.stages import Stages
 from medvista.policies import VLMPolicy
 
 
@@ -44,7 +46,7 @@ def test_a_given_model_is_told_by_its_files(tmp_path: Path) -> None:
 
 
 def test_a_model_that_was_looked_at_is_handed_on_once_and_not_read_again() -> None:
-    model = base()
+    model = base(f"policy.path={SHIPPED}")
     looked_at = model.policy()
     model.keep(looked_at)
     assert model.policy() is looked_at
@@ -52,6 +54,16 @@ def test_a_model_that_was_looked_at_is_handed_on_once_and_not_read_again() -> No
     model.keep(looked_at)
     model.keep(None)
     assert model.policy() is not looked_at
+
+
+def test_a_stage_starts_from_the_model_that_rendered_its_demonstrations(tmp_path: Path) -> None:
+    few = ("sft.demonstrations=1", "data.train_images=2", "data.validation_images=1", "data.test_images=1")
+    model = base(f"policy.path={SHIPPED}", f"output_dir={tmp_path}", *few)
+    stages = Stages(model.players, model, RunSettings(model.config, model.players.questions, model.identity))
+    looked_at = stages.policy("base")
+    model.keep(looked_at)
+    assert stages.look_demonstrations()
+    assert stages.policy("base") is looked_at
 
 
 @pytest.mark.slow

@@ -92,7 +92,13 @@ class Stages:
     def _demonstrations(self, name: str, conditions: Conditions) -> list[Trajectory]:
         path = self.config.output_dir / "demonstrations" / f"{name}.jsonl"
         sft = getattr(self.config, name)
-        return mix(demonstrations(self.players, sft, conditions, path, base=lambda: self.policy("base")), sft.mix)
+        return mix(demonstrations(self.players, sft, conditions, path, base=self._base_to_look_at), sft.mix)
+
+    def _base_to_look_at(self) -> VLMPolicy:
+        """The untrained policy, which the stage that asked for demonstrations then starts from."""
+        policy = self.policy("base")
+        self.base.keep(policy)
+        return policy
 
 
 # --------------------------------------------------------------------------------------------------------- the stages
@@ -132,8 +138,8 @@ def _direct_rl(stages: Stages) -> _Trained:
 
 def _sft(stages: Stages) -> _Trained:
     """The cold start: SFT on tool-use demonstrations."""
+    seen = stages.look_demonstrations()  # before the policy is taken, so that the base model is loaded once
     policy, sft = stages.policy("base"), stages.config.sft
-    seen = stages.look_demonstrations()
     streams = token_streams(stages.players, policy, seen, WITH_TOOLS, sft)
     folder, of = stages.folder("sft"), benchmarks_of(seen)
     return train_sft(stages.players, folder, policy, streams, sft, WITH_TOOLS, steps=sft.steps, benchmarks=of), policy
