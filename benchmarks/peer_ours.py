@@ -120,7 +120,12 @@ def play_and_learn(work: Work, updates: int, tools: str, folder: Path) -> list[U
         filter_on=None,  # forced siblings earn the same, and are to be learned from nevertheless
     )
     watch = _Watch(work, engine, passes)
-    trainer = lightning.Trainer(
+    _trainer(updates, folder, [watch, ReferenceKL(in_checkpoint=False)]).fit(module, datamodule=data)
+    return watch.updates
+
+
+def _trainer(updates: int, folder: Path, callbacks: list[lightning.Callback]) -> lightning.Trainer:
+    return lightning.Trainer(
         accelerator="cpu",
         max_steps=updates,
         logger=False,
@@ -129,7 +134,5 @@ def play_and_learn(work: Work, updates: int, tools: str, folder: Path) -> list[U
         enable_checkpointing=False,
         limit_val_batches=0,
         default_root_dir=folder,
-        callbacks=[watch, ReferenceKL(in_checkpoint=False)],
+        callbacks=callbacks,
     )
-    trainer.fit(module, datamodule=data)
-    return watch.updates

@@ -140,13 +140,3 @@ def rows_by_sum(lengths: Sequence[int], tokens: int) -> list[list[int]]:
         parts[place].append(row)
         room[place] -= lengths[row]
     return parts
-
-
-def padding_share(parts: Sequence[TokenBatch], rows_at_once: int) -> float:
-    """Share of what goes through the model that is padding, where rows of a part go in buckets of similar length."""
-    real = padded = 0
-    for part in parts:
-        for lengths in part.attention_mask.sum(dim=1).sort().values.split(rows_at_once):
-            real += int(lengths.sum())
-            padded += len(lengths) * int(lengths.max())
-    return 1 - real / padded

@@ -5,10 +5,10 @@ from __future__ import annotations
 from torch import Tensor
 
 from medvista.functional.objectives import LossCounts, negative_log_likelihood
-from medvista.modules.micro_batches import micro_batches, padding_share
+from medvista.modules.micro_batches import micro_batches
 from medvista.modules.policy_module import PolicyModule, Stats
 from medvista.modules.training_speed import TrainingSpeed
-from medvista.policies.vlm_policy import ROWS_AT_ONCE, VLMPolicy
+from medvista.policies.vlm_policy import VLMPolicy
 from medvista.rollout.experience import TokenBatch
 from medvista.settings import Aggregation, OptimiserConfig
 
@@ -50,7 +50,6 @@ class SFTModule(PolicyModule):
         )
         self.aggregation: Aggregation = aggregation
         self.pack_tokens = pack_tokens
-        self.padding_share = 0.0  # of the last step
 
     def training_step(self, batch: TokenBatch, batch_idx: int) -> Tensor:
         """One optimiser step; the loss of it."""
@@ -59,16 +58,13 @@ class SFTModule(PolicyModule):
         self.log_dict(speed.statistics(), batch_size=len(batch))
         self.log("sft/loss", found["sft/loss"], prog_bar=True, batch_size=len(batch), sync_dist=True)
         self.log("sft/grad_norm", found["sft/grad_norm"], batch_size=len(batch), sync_dist=True)
-        self.log("sft/padding_share", self.padding_share, batch_size=len(batch), sync_dist=True)
         return found["sft/loss"]
 
     def split(self, rows: TokenBatch, *, sharded: bool) -> list[TokenBatch]:
         """See `PolicyModule`; packed, a part is a row."""
         if self.pack_tokens:
             return micro_batches(rows, self.pack_tokens, packed=True)
-        parts = super().split(rows, sharded=sharded)
-        self.padding_share = padding_share(parts, ROWS_AT_ONCE)
-        return parts
+        return super().split(rows, sharded=sharded)
 
     def loss(self, part: TokenBatch, counts: LossCounts) -> tuple[Tensor, Stats]:
         """Negative log-likelihood of the demonstrated tokens."""

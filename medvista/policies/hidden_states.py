@@ -33,6 +33,16 @@ class Rows:
     mask: Tensor  # [N, T], 1 on real tokens
     images: Sequence[Sequence[Image]]  # of each row, in the order of their placeholders
 
+    @classmethod
+    def chosen(cls, rows: Tensor, token_ids: Tensor, attention_mask: Tensor, images: Sequence[Sequence[Image]]) -> Rows:
+        """Some of the rows ``[N, T]``, cut to the longest of them."""
+        longest = int(attention_mask[rows].sum(dim=1).max())
+        return cls(
+            ids=token_ids[rows, :longest],
+            mask=attention_mask[rows, :longest],
+            images=[images[row] for row in rows.tolist()],
+        )
+
     @property
     def shown(self) -> list[Image]:
         """All images, row after row."""

@@ -198,18 +198,14 @@ class VLMPolicy(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Log-probability of every token that carries loss given those before it, and the entropy it was drawn at.
 
-        Rows are scored in buckets of similar length, and the vocabulary only at the positions that count, in chunks.
-        An image that several rows show is encoded once.
-
         Args:
-            token_ids: ``[N, T]``, right-padded.
-            attention_mask: ``[N, T]``, 1 on real tokens.
+            token_ids, attention_mask: ``[N, T]``, right-padded; 1 on real tokens.
             loss_mask: ``[N, T]`` bool.
             images: of each row, the processor's tensors in the order of their placeholders.
             temperature: of the sampling distribution.
             entropy: whether to compute the entropies, in nats, and with a gradient or not.
             values: whether to compute those of the value head, too.
-            rows_at_once: size of a bucket.
+            rows_at_once: rows of similar length that pass together.
             share_prompts: whether a prompt that several rows begin with is computed once, where the model allows it.
             packed: whether all rows go through the model as one, see `medvista.policies.packing`.
 
@@ -220,25 +216,14 @@ class VLMPolicy(nn.Module):
         scores = [torch.zeros_like(token_ids, dtype=torch.float32)] * (3 if values else 2)
         prompts = self.shared_prompts(token_ids, attention_mask, loss_mask, images) if share_prompts else None
         for chosen in _buckets(attention_mask.sum(dim=1), prompts, len(token_ids) if packed else rows_at_once):
-            longest = int(attention_mask[chosen].sum(dim=1).max())
-            picked = chosen.tolist()
-            rows = Rows(
-                ids=token_ids[chosen, :longest],
-                mask=attention_mask[chosen, :longest],
-                images=[images[row] for row in picked],
-            )
-            row, column = loss_mask[chosen, :longest].nonzero(as_tuple=True)
-            drawn = rows.ids[row, column]
-            begin = None if prompts is None else [prompts[row] for row in picked]
-            if self.always_looks and not rows.shown:
-                rows, begin = self._beside_a_blank_picture(rows), None
+            rows = Rows.chosen(chosen, token_ids, attention_mask, images)
+            row, column = loss_mask[chosen, : rows.ids.shape[1]].nonzero(as_tuple=True)
+            begin = None if prompts is None else [prompts[row] for row in chosen.tolist()]
             head, states = self._states_before(rows, begin, row, column, packed=packed)
-            found: tuple[Tensor, ...] = chosen_log_probs(
-                head, states, drawn, self.allowed_ids, temperature=temperature, entropy=entropy
-            )
-            found = (*found, self._values(states)) if values else found
+            score = partial(chosen_log_probs, head, states, rows.ids[row, column], self.allowed_ids)
+            found = [*score(temperature=temperature, entropy=entropy), *([self._values(states)] if values else [])]
             scores = [all_.index_put((chosen[row], column), some) for all_, some in zip(scores, found, strict=True)]
-        self.features.clear()  # the next pass may have other weights, and these hold the graph
+        self.features.clear()  # they hold the graph, and the next pass may have other weights
         return tuple(scores)
 
     def shared_prompts(
@@ -284,6 +269,8 @@ class VLMPolicy(nn.Module):
         self, rows: Rows, prompts: Sequence[Prompt] | None, row: Tensor, column: Tensor, *, packed: bool
     ) -> tuple[Callable[[Tensor], Tensor], Tensor]:
         """A head, and the ``[K, D]`` states whose logits the tokens at ``(row, column)`` were drawn from."""
+        if self.always_looks and not rows.shown:
+            rows, prompts = self._beside_a_blank_picture(rows), None
         form = self._form_of_head()
         if form is None:  # the states are the logits themselves
             positions = self.position_ids(rows.ids, rows.mask, shapes(rows.shown, rows.ids.device))

@@ -100,7 +100,7 @@ def test_a_packed_step_is_the_same_without_padding(
 ) -> None:
     lengths = batch.attention_mask.sum(dim=1)
     _, whole, logged = step(nano, batch, make_trainer, aggregation=aggregation)
-    assert logged["sft/padding_share"] == pytest.approx(
+    assert logged["speed/padding_share"] == pytest.approx(
         1 - float(lengths.sum()) / (len(lengths) * float(lengths.max())), rel=1e-5
     )
     for tokens, parts in ((1, 7), (int(lengths.sum()), 1)):
@@ -108,7 +108,7 @@ def test_a_packed_step_is_the_same_without_padding(
         assert len(module.parts) == parts
         assert (moved - whole).norm() < 1e-5 * whole.norm()
         assert packed["sft/loss"] == pytest.approx(logged["sft/loss"], rel=1e-5)
-        assert packed["sft/padding_share"] == 0
+        assert packed["speed/padding_share"] == 0
 
 
 def test_without_a_budget_the_rows_stay_together_in_their_order(batch: TokenBatch) -> None:

@@ -91,7 +91,7 @@ def test_recomputed_log_probabilities_are_the_trainers_and_the_engines_are_kept(
     schooled: VLMPolicy, experience: ExperienceBatch
 ) -> None:
     told = replace(experience, old_log_probs=torch.where(experience.loss_mask, -1.0, 0.0))
-    prepare(told, schooled, make_objective(correction=RECOMPUTED), 0.0, 1.0)
+    prepare(told, schooled, make_objective(correction=RECOMPUTED), 0.0, temperature=1.0)
     assert told.engine_log_probs is not None
     assert (told.engine_log_probs[told.loss_mask] == -1).all()
     torch.testing.assert_close(told.old_log_probs, experience.old_log_probs, atol=1e-4, rtol=0)
@@ -114,8 +114,8 @@ def test_kl_in_the_reward_lowers_what_an_episode_earned_by_its_sum(
     batch = replace(experience, reference_log_probs=strayed)
     objective = make_objective(kl=KLConfig(coefficient=0.2, placement="reward"), advantage_scale="none")
     plain = replace(batch)
-    prepare(batch, schooled, objective, 0.2, 1.0)
-    prepare(plain, schooled, objective, 0.0, 1.0)
+    prepare(batch, schooled, objective, 0.2, temperature=1.0)
+    prepare(plain, schooled, objective, 0.0, temperature=1.0)
     assert batch.advantages is not None
     assert plain.advantages is not None
     sampled = experience.loss_mask.sum(dim=1)

@@ -59,21 +59,31 @@ def train_sft(
     )
     timer = Timer(duration=None if seconds is None else timedelta(seconds=max(1.0, seconds)), interval="step")
     module = _module(config, policy, streams, sft, steps)
-    data = SFTDataModule(
-        streams,
-        players.collector_factory(conditions),
-        players.questions.validation,
-        batch_size=sft.batch_size,
-        seed=config.seed,
-        max_new_tokens=config.max_new_tokens,
-        order=demonstration_order(config, benchmarks),
-    )
+    data = _data(players, streams, sft, conditions, benchmarks)
     fit_stage(config, players.progress, folder, module, data, [checkpoint, timer], steps)
     best = agreed(checkpoint.best_model_path)
     if keep_best and best:
         state = CheckedCheckpointIO().load_checkpoint(best)["state_dict"]
         module.load_state_dict(state)
     return StageRecord(seconds=timer.time_elapsed("train"), steps=module.trainer.global_step)
+
+
+def _data(
+    players: Players,
+    streams: Sequence[TokenStream],
+    sft: SFTConfig,
+    conditions: Conditions,
+    benchmarks: Sequence[str],
+) -> SFTDataModule:
+    return SFTDataModule(
+        streams,
+        players.collector_factory(conditions),
+        players.questions.validation,
+        batch_size=sft.batch_size,
+        seed=players.config.seed,
+        max_new_tokens=players.config.max_new_tokens,
+        order=demonstration_order(players.config, benchmarks),
+    )
 
 
 def _module(
