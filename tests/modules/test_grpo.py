@@ -176,7 +176,7 @@ def test_what_is_logged_is_of_the_step_whatever_its_parts(
 def test_the_clip_fraction_is_the_share_of_tokens_that_are_held_back(
     schooled: VLMPolicy, experience: ExperienceBatch
 ) -> None:
-    module = GRPOModule(schooled, GRPOConfig(), OptimiserConfig(), total_steps=1)
+    module = GRPOModule(copy.deepcopy(schooled), GRPOConfig(), OptimiserConfig(), total_steps=1)
     # Say the sampling policy had found the right answers half as likely: their ratio is 2, above the clip.
     doubled = experience.old_log_probs - torch.where(experience.advantages > 0, torch.tensor(2.0).log(), 0.0)
     loss, stats = module.loss(replace(experience, old_log_probs=doubled), whole(experience))
@@ -188,7 +188,7 @@ def test_the_clip_fraction_is_the_share_of_tokens_that_are_held_back(
 
 def test_the_kl_term_pulls_towards_the_reference(schooled: VLMPolicy, experience: ExperienceBatch) -> None:
     objective = make_objective(kl=KLConfig(coefficient=0.5, estimator="k2"))
-    module = GRPOModule(schooled, GRPOConfig(), OptimiserConfig(), total_steps=1, objective=objective)
+    module = GRPOModule(copy.deepcopy(schooled), GRPOConfig(), OptimiserConfig(), total_steps=1, objective=objective)
     shifted = torch.where(experience.loss_mask, experience.old_log_probs + 0.4, 0.0)
     loss, stats = module.loss(replace(experience, reference_log_probs=shifted), whole(experience))
     assert stats["train/kl"].item() == pytest.approx(0.5 * 0.4**2, abs=1e-4)
@@ -196,7 +196,7 @@ def test_the_kl_term_pulls_towards_the_reference(schooled: VLMPolicy, experience
 
 
 def test_the_entropy_bonus_is_taken_off_the_loss(schooled: VLMPolicy, experience: ExperienceBatch) -> None:
-    module = GRPOModule(schooled, GRPOConfig(entropy_coefficient=0.1), OptimiserConfig(), total_steps=1)
+    module = GRPOModule(copy.deepcopy(schooled), GRPOConfig(entropy_coefficient=0.1), OptimiserConfig(), total_steps=1)
     loss, stats = module.loss(experience, whole(experience))
     assert loss.item() == pytest.approx(stats["train/surrogate"].item() - 0.1 * stats["train/entropy"].item(), abs=1e-5)
 
