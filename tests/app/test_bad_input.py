@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -125,7 +126,8 @@ def test_a_demonstration_with_a_token_that_may_never_be_sampled_is_refused_with_
 
 
 def test_a_demonstration_of_a_test_question_is_refused(told: Told, own: Path) -> None:
-    own.write_text(own.read_text().replace('"split":"train"', '"split":"test"', 1))
+    changed = own.read_text().replace('"split":"train"', '"split":"test"', 1)
+    own.write_text(re.sub(r',"crc32":"?\w+"?', "", changed))  # as a person does who changes a line
     assert "is of a test split, and nothing may be learned on test" in told(f"sft.path={own}")
 
 

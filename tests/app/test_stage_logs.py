@@ -93,8 +93,11 @@ def train(
 
 def table(folder: Path) -> list[dict[str, str]]:
     with (folder / "logs" / "metrics.csv").open() as file:
+        rows = [{name: value for name, value in row.items() if name != "crc32"} for row in csv.DictReader(file)]
         # How fast it went is another matter each time.
-        return [{n: v if "speed/" not in n else str(bool(v)) for n, v in row.items()} for row in csv.DictReader(file)]
+        return [
+            {name: value if "speed/" not in name else str(bool(value)) for name, value in row.items()} for row in rows
+        ]
 
 
 def points(folder: Path) -> list[tuple[str, int, float]]:

@@ -125,7 +125,8 @@ def test_half_a_character_in_a_foreign_line_is_read_as_the_sign_for_it(tmp_path:
     path = tmp_path / "e.jsonl"
     sample = VQASample(id="q", benchmark="b", split="test", question="?", answers=("a",), images=(), group_id="g")
     write_trajectories(path, [Trajectory(sample=sample, observation=Observation(text=""))])
-    path.write_text(path.read_text().replace('"?"', r'"\ud83d"'))
+    line = path.read_text().replace('"?"', r'"\ud83d"')
+    path.write_text(line[: line.rindex(',"crc32"')] + "}\n")  # of another program, which writes no checksum
     (back,) = read_trajectories(path)
     assert back.sample.question == "\N{REPLACEMENT CHARACTER}"
 

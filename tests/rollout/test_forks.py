@@ -133,7 +133,7 @@ def test_a_credit_is_added_to_the_advantages_of_its_tokens(
     episodes = collector.collect([questions[0]] * 2, PARAMS, seeds=[1, 2])
     batch = ExperienceBatch.from_groups([TrajectoryGroup(trajectories=episodes)])
     batch.credits, _ = call_credits(episodes, make, PARAMS, ForkConfig(weight=0.5))
-    prepare(batch, schooled, make_objective(), 0.0, 1.0)
+    prepare(batch, schooled, make_objective(), 0.0, temperature=1.0)
     assert batch.advantages is not None
     expected = torch.zeros_like(batch.advantages)  # both siblings are right: no advantage but the credit
     for row in (0, 1):
