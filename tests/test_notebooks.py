@@ -17,7 +17,7 @@ from nbformat import NotebookNode
 
 ROOT = Path(__file__).parent.parent
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
-_TRAINS = ("04_read_a_run", "05_ablations")  # a run, or several
+_TRAINS = ("04_read_a_run", "05_ablations", "06_train")  # a run, or several
 _TIMEOUT = 300  # seconds for a cell, of which an idle machine needs a fraction
 
 

@@ -120,6 +120,7 @@ def test_an_evaluation_killed_in_the_middle_goes_on_and_repeats_nothing(
     assert tables(run) == tables(evaluated)
 
 
+@pytest.mark.slow
 def test_two_processes_give_the_table_of_one(command: list[str], evaluated: Path, tmp_path: Path) -> None:
     run = tmp_path / "run"
     torchrun = ["-m", "torch.distributed.run", "--nproc-per-node=2", "--standalone"]
