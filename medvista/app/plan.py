@@ -13,9 +13,9 @@ from medvista.settings import NanoConfig
 
 # What the nano model took in the main job on two idle cores without a GPU (docs/results.md), validation and checkpoints
 # included: per demonstration in an optimiser step, and per episode.
-_DIRECT_S, _LOOKING_S = 50 / (60 * 64), 96 / (100 * 64)
-_RL_EPISODE_S = 98 / (18 * 24 * 8)
-_TEST_EPISODE_S = 56 / (8 * 512 + 1024)
+_DIRECT_S, _LOOKING_S = 29 / (60 * 64), 93 / (120 * 64)
+_RL_EPISODE_S = 53 / (16 * 24 * 8)
+_TEST_EPISODE_S = 50 / (8 * 512 + 1024)
 # On a faster machine both pre-stages took 252 s; a step of the first takes 1.3 times one of the second, at these sizes.
 _VIEW_S, _CAPTION_S = 156 / (420 * 256), 96 / (340 * 96)
 _LEAST_S = 60  # below, a run is mostly loading and saving, which was not measured

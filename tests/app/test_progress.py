@@ -196,10 +196,10 @@ def test_a_time_is_told_only_where_it_was_measured() -> None:
 
 
 def test_the_estimate_is_the_recorded_time_for_the_recorded_run() -> None:
-    # docs/results.md: 55 s and 96 s SFT, 98 s RL, as much again for more SFT, 56 s test of eight arms
+    # docs/results.md: 29 s and 93 s SFT, 53 s RL, as much again for more SFT, 50 s test of eight arms
     recorded = config()
     plan = training_plan(recorded, base_trained_here=False, test_questions=512)
-    assert sum(stage.seconds or 0 for stage in plan) == pytest.approx(55 + 96 + 98 + 98 + 56, rel=0.03)
+    assert sum(stage.seconds or 0 for stage in plan) == pytest.approx(29 + 93 + 53 + 53 + 50, rel=0.03)
 
 
 def test_stages_that_a_resumed_run_has_are_not_planned_again(tmp_path: Path) -> None:
