@@ -18,7 +18,7 @@ from medvista.modules.micro_batches import micro_batches
 from medvista.modules.nonfinite import NonfiniteSteps
 from medvista.modules.optimisation import configure, freeze
 from medvista.modules.same_on_any_ranks import with_every_parameter, world_counts
-from medvista.policies.sharding import shard
+from medvista.policies.sharding import reshard, shard
 from medvista.policies.vlm_policy import ROWS_AT_ONCE, VLMPolicy
 from medvista.rollout.experience import TokenBatch
 from medvista.settings import OptimiserConfig
@@ -93,6 +93,7 @@ class PolicyModule(lightning.LightningModule):
         if self.share_prompts:
             with self.trainer.precision_plugin.forward_context():
                 self.policy.find_out_whether_prompts_can_be_shared()
+            reshard(self.policy)
 
     def optimise(self, rows: TokenBatch) -> Stats:
         """One optimiser step on this process's rows of it; a collective step.

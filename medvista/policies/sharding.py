@@ -13,7 +13,7 @@ from contextlib import contextmanager
 import torch.distributed as distributed
 from torch import Tensor, nn
 from torch.distributed.device_mesh import DeviceMesh
-from torch.distributed.fsdp import fully_shard
+from torch.distributed.fsdp import FSDPModule, fully_shard
 from torch.distributed.tensor import DTensor, distribute_tensor
 
 from medvista.notices import notice
@@ -87,6 +87,13 @@ def whole(policy: VLMPolicy) -> VLMPolicy:
 def own_weights(policy: VLMPolicy) -> list[Tensor]:
     """This process's part of the weights, in the order of `parameters`."""
     return [weights.detach() for weights in policy.parameters()]
+
+
+def reshard(policy: nn.Module) -> None:
+    """Gives back what a forward pass without a backward leaves gathered: what no layer holds, such as the embedding."""
+    for part in policy.modules():
+        if isinstance(part, FSDPModule):
+            part.reshard()
 
 
 def full(tensor: Tensor) -> Tensor:
