@@ -123,7 +123,7 @@ def _results(
     outcomes = {played: Outcomes.of(trajectories) for played, trajectories in episodes.items()}
     write_outcomes(stages.config.output_dir / "outcomes.json", outcomes)
     stage_of = {name: arm.stage for name, arm in arms.items() if arm.stage is not None}
-    decoders = {name: decoder(stages.folder(stage) / "policy") for name, stage in stage_of.items()}
+    decoders = {name: decoder(stages.policy_folder(stage)) for name, stage in stage_of.items()}
     headline = [(_MAIN, BASELINES), ("direct", UNSEEING)]
     return replace(
         make_results(stages.config, arms, test, episodes, replays, headline=headline, decoders=decoders),

@@ -50,10 +50,18 @@ class Stages:
         if name == "base":
             return self.base.policy()
         self.ensure(name)
+        self.base.keep(None)  # two models would be in memory
+        return VLMPolicy.from_pretrained(self.policy_folder(name), loading(self.config))
+
+    def policy_folder(self, name: str) -> Path:
+        """Where the policy of a finished stage is.
+
+        Raises:
+            UserError: a file of it is not as it was written.
+        """
         done = self.folder(name) / "done.json"
         check_files(self.folder(name) / _CHECKSUMS, f"delete {done}, and the stage goes on from its last checkpoint")
-        self.base.keep(None)  # two models would be in memory
-        return VLMPolicy.from_pretrained(self.folder(name) / "policy", loading(self.config))
+        return self.folder(name) / "policy"
 
     def ensure(self, name: str) -> StageRecord:
         """Trains a stage unless that is done."""
