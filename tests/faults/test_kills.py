@@ -98,21 +98,3 @@ def test_a_run_killed_at_random_moments_ends_as_if_it_had_not_been(kills: int, m
     print(f"{killed} of {kills} kills came while the run was under way, which takes {seconds:.0f} s")
     assert killed > 0
     assert_same(tmp_path / "straight", tmp_path / "killed")
-
-
-def test_sigterm_to_one_of_two_processes_saves_in_both_and_the_run_goes_on_from_there(tmp_path: Path) -> None:
-    never = [*TWO, "trainer.checkpoint_every=1000", "trainer.validate_every=1000"]
-    assert start(tmp_path / "straight", tmp_path / "cache-1", *never).wait() == 0
-    process = start(tmp_path / "ended", tmp_path / "cache-2", *never)
-    rows = tmp_path / "ended" / "checkpoints" / "sft" / "settings.json"
-    deadline = time.monotonic() + 600
-    while not rows.exists() and time.monotonic() < deadline:  # written when the stage begins
-        time.sleep(0.05)
-    board = tmp_path / "ended" / "tensorboard" / "sft"
-    while not list(board.glob("events.*")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    assert process.wait(timeout=600) == 143
-    assert list((tmp_path / "ended" / "checkpoints" / "sft").glob("*.ckpt"))
-    assert start(tmp_path / "ended", tmp_path / "cache-2", *never).wait() == 0
-    assert_same(tmp_path / "straight", tmp_path / "ended")

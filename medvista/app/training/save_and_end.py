@@ -20,8 +20,15 @@ class SaveAndEnd(lightning.Callback):
     """Looks after each step whether any process was asked to end; then all save together."""
 
     def setup(self, trainer: lightning.Trainer, pl_module: lightning.LightningModule, stage: str) -> None:
-        """Takes SIGTERM back from Lightning, which has just laid its own handler over it."""
-        take_sigterm()
+        """Takes SIGTERM back from Lightning whenever that lays its own handler over it, which is after this hook."""
+        connector = trainer._signal_connector
+        lay = type(connector).register_signal_handlers
+
+        def lay_and_take_back() -> None:
+            lay(connector)
+            take_sigterm()
+
+        connector.register_signal_handlers = lay_and_take_back  # type: ignore[method-assign]
 
     def on_train_batch_end(self, trainer: lightning.Trainer, *_: Any) -> None:
         """Between two steps, where a checkpoint is exact."""
