@@ -48,7 +48,7 @@ def marked(path: Path) -> ParameterSet:
     return pytest.param(path, id=path.name, marks=pytest.mark.slow if path.stem in _TRAINS else ())
 
 
-@pytest.mark.parametrize("path", map(marked, NOTEBOOKS))
+@pytest.mark.parametrize("path", [marked(path) for path in NOTEBOOKS])
 def test_a_notebook_runs_and_prints_what_is_stored_in_it(path: Path) -> None:
     fresh = execute(path)
     if os.environ.get("REFRESH_NOTEBOOKS") == "1":

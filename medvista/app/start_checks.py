@@ -75,9 +75,8 @@ def check_demonstrations(config: ExperimentConfig, policy: VLMPolicy) -> None:
         UserError: one has a token that may never be sampled, or asks a test question.
     """
     for path in _paths(config):
-        with leaving_out(
-            BadData(f"the demonstrations {path}", config.data.max_bad_fraction or 0.0)
-        ):  # held to it already
+        bad = BadData(f"the demonstrations {path}", config.data.max_bad_fraction or 0.0)
+        with leaving_out(bad):  # the file was held to that share before
             episodes = list(read_trajectories(path, pixels=False))
         for trajectory in episodes:
             try:

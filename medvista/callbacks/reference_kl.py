@@ -13,6 +13,7 @@ import torch
 from medvista.errors import UserError
 from medvista.policies import VLMPolicy
 from medvista.policies.adapters import adapters_off, are_fresh, has_adapters
+from medvista.policies.evaluation_mode import evaluation_mode
 from medvista.policies.frozen_weights import FrozenWeights, differing
 from medvista.policies.sharding import gathered
 from medvista.rollout.experience import ExperienceBatch
@@ -60,14 +61,11 @@ class ReferenceKL(lightning.Callback):
     def on_train_batch_start(self, trainer: Any, pl_module: Any, batch: ExperienceBatch, batch_idx: int) -> None:
         """Fills ``reference_log_probs``."""
         begun, policy = time.perf_counter(), cast(VLMPolicy, pl_module.policy)
-        modes = {part: part.training for part in policy.modules()}
-        policy.eval()  # a reference drops nothing out
-        with torch.no_grad(), trainer.precision_plugin.forward_context(), self._reference(policy) as reference:
+        precision = trainer.precision_plugin.forward_context()
+        with torch.no_grad(), evaluation_mode(policy), precision, self._reference(policy) as reference:
             batch.reference_log_probs, _ = batch.log_probs(
                 reference, temperature=pl_module.temperature, share_prompts=pl_module.share_prompts
             )
-        for part, mode in modes.items():
-            part.training = mode
         batch.stats = {**(batch.stats or {}), "speed/reference_seconds": time.perf_counter() - begun}
 
     def on_train_batch_end(self, trainer: Any, pl_module: Any, outputs: Any, batch: Any, batch_idx: int) -> None:

@@ -12,6 +12,7 @@ from torch.utils.data import DataLoader
 
 from medvista.errors import UserError
 from medvista.policies import SamplingParams, VLMPolicy
+from medvista.policies.evaluation_mode import evaluation_mode
 from medvista.policies.sharding import gathered
 from medvista.ranks import rank, world_size
 from medvista.rollout import RolloutCollector, SampleBatch, TrajectoryBatch
@@ -24,9 +25,8 @@ class Control(NamedTuple):
     """Conditions under which validation questions are asked again."""
 
     make_collector: CollectorFactory
-    matters: Callable[
-        [Trajectory], bool
-    ]  # whether an episode could go otherwise under them; the others count as played
+    # Whether an episode could go otherwise under them; the others count as played.
+    matters: Callable[[Trajectory], bool]
 
 
 class RolloutValidationDataModule(lightning.LightningDataModule):
@@ -105,17 +105,11 @@ class RolloutValidationDataModule(lightning.LightningDataModule):
         A collective step; inside of it processes play as many turns and tokens as each of them has to.
         """
         module = self.trainer.lightning_module  # type: ignore[union-attr]
-        modes = {part: part.training for part in module.modules()}  # a frozen part may be in evaluation mode throughout
-        module.eval()
-        try:
-            precision = self.trainer.precision_plugin  # type: ignore[union-attr]
-            policy = gathered(cast(VLMPolicy, module.policy))
-            with torch.no_grad(), precision.forward_context(), policy as whole:
-                self._play_with(whole)
-                yield
-        finally:
-            for part, mode in modes.items():
-                part.training = mode
+        precision = self.trainer.precision_plugin  # type: ignore[union-attr]
+        policy = gathered(cast(VLMPolicy, module.policy))
+        with evaluation_mode(module), torch.no_grad(), precision.forward_context(), policy as whole:
+            self._play_with(whole)
+            yield
 
     def _play_with(self, policy: VLMPolicy) -> None:
         if self._collector is None or self._played_by is not policy:

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from medvista.errors import UserError
 from medvista.policies.frozen_weights import differing
+from medvista.policies.sharding import own_part
 from medvista.ranks import totals
 
 _SUMMARY = "frozen_weights"  # key of a checkpoint
@@ -65,11 +66,10 @@ def _frozen_names(module: nn.Module) -> Iterator[str]:
 
 def _summary(module: nn.Module) -> dict[str, float]:
     """The sum of each frozen weight's magnitudes, over all processes that share it."""
-    own = {name: _magnitude(weight.detach()) for name, weight in module.named_parameters() if not weight.requires_grad}
+    own = {name: _magnitude(weight) for name, weight in module.named_parameters() if not weight.requires_grad}
     shared = any(hasattr(weight, "to_local") for weight in module.parameters())
     return totals(own) if shared else own
 
 
 def _magnitude(weight: Tensor) -> float:
-    part: Tensor = weight.to_local() if hasattr(weight, "to_local") else weight
-    return float(part.abs().sum(dtype=torch.float64))
+    return float(own_part(weight).abs().sum(dtype=torch.float64))

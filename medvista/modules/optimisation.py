@@ -14,6 +14,7 @@ from medvista.modules.optimisers import make_optimiser
 from medvista.notices import notice
 from medvista.policies.name_patterns import check_patterns, matches
 from medvista.policies.precision import lost_share
+from medvista.policies.sharding import own_part
 from medvista.policies.vlm_policy import VLMPolicy
 from medvista.settings import OptimiserConfig
 
@@ -81,9 +82,7 @@ def warn_of_lost_updates(groups: Sequence[Mapping[str, Any]]) -> float:
     """
     largest = 0.0
     for group in groups:
-        # Of a sharded weight, this process's part.
-        own = [p.detach().to_local() if hasattr(p, "to_local") else p.detach() for p in group["params"]]
-        short = [weight for weight in own if weight.dtype.itemsize < 4]
+        short = [own_part(weight) for weight in group["params"] if weight.dtype.itemsize < 4]
         share = lost_share(short, group["lr"]) if group["lr"] else 0.0
         largest = max(largest, share)
         if share > _WORTH_SAYING:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
-from medvista.policies.sharding import full, gathered, is_sharded, part_like
+from medvista.policies.sharding import full, gathered, is_sharded, own_part, part_like
 from medvista.policies.vlm_policy import VLMPolicy
 
 
@@ -27,12 +27,12 @@ class FrozenWeights:
 
     def __init__(self, policy: VLMPolicy, device: torch.device | None = None, dtype: torch.dtype | None = None) -> None:
         self.device = device
-        self.values = {name: _own_part(p).to(device, dtype, copy=True) for name, p in _trained(policy)}
+        self.values = {name: own_part(p).to(device, dtype, copy=True) for name, p in _trained(policy)}
 
     def to_weights(self, policy: VLMPolicy) -> None:
         """Moves the copy to where the weights are now, unless it is kept elsewhere."""
         if self.device is None:
-            places = {name: _own_part(parameter).device for name, parameter in _trained(policy)}
+            places = {name: own_part(parameter).device for name, parameter in _trained(policy)}
             self.values = {name: value.to(places[name]) for name, value in self.values.items()}
 
     @contextmanager
@@ -46,7 +46,7 @@ class FrozenWeights:
         """Averages the kept values with the policy's: ``decay`` of the kept ones stays."""
         for name, parameter in _trained(policy):
             kept = self.values[name]
-            kept.lerp_(_own_part(parameter).to(kept.device, kept.dtype), 1 - decay)
+            kept.lerp_(own_part(parameter).to(kept.device, kept.dtype), 1 - decay)
 
     def state_dict(self, policy: VLMPolicy) -> dict[str, Tensor]:
         """The kept values, whole. A collective step."""
@@ -56,7 +56,7 @@ class FrozenWeights:
         """Takes the values of another copy, whatever it was sharded over."""
         for name, parameter in _trained(policy):
             part = part_like(state[name], parameter)
-            self.values[name].copy_(part.to_local() if hasattr(part, "to_local") else part)
+            self.values[name].copy_(own_part(part))
 
     def summary(self, policy: VLMPolicy) -> dict[str, float]:
         """A number per weight, by which two copies are told apart. A collective step."""
@@ -86,7 +86,7 @@ class FrozenWeights:
     @torch.no_grad()
     def _exchange(self, policy: VLMPolicy) -> None:
         for name, parameter in _trained(policy):
-            weight, kept = _own_part(parameter), self.values[name]
+            weight, kept = own_part(parameter), self.values[name]
             waiting = weight.clone()
             weight.copy_(kept)
             kept.copy_(waiting)
@@ -104,10 +104,3 @@ def differing(one: Mapping[str, float], other: Mapping[str, float]) -> list[str]
 
 def _trained(policy: VLMPolicy) -> Iterator[tuple[str, nn.Parameter]]:
     return ((name, parameter) for name, parameter in policy.named_parameters() if parameter.requires_grad)
-
-
-def _own_part(parameter: nn.Parameter) -> Tensor:
-    """The values themselves; of a sharded weight, this process's part."""
-    value = parameter.detach()
-    part: Tensor = value.to_local() if hasattr(value, "to_local") else value
-    return part

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -12,6 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from medvista.notices import notice
+from medvista.policies.evaluation_mode import evaluation_mode
 from medvista.policies.families import Image
 from medvista.policies.image_features import shapes
 from medvista.policies.packing import pack_rows
@@ -110,7 +110,7 @@ def can_share_prompts(policy: VLMPolicy) -> bool:
     rows, loss = _trial(policy)
     prompts = find_prompts(rows.ids, rows.mask, loss, rows.images, family)
     row, column = loss.nonzero(as_tuple=True)
-    with torch.no_grad(), _evaluating(policy.base_model):
+    with torch.no_grad(), evaluation_mode(policy.base_model):
         expected = states_before(policy, rows, row, column)
         found = states_behind_shared_prompts(policy, rows, prompts, row, column)
     gap = (found - expected).abs().max().item() / expected.abs().max().item()
@@ -137,15 +137,3 @@ def _trial(policy: VLMPolicy) -> tuple[Rows, Tensor]:
     loss[:, : len(prompt)] = False
     device = policy.device
     return Rows(ids=ids.to(device), mask=mask.to(device), images=[images, images[:1]]), loss.to(device)
-
-
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Without dropout; each part is in its own mode again afterwards."""
-    modes = {part: part.training for part in model.modules()}
-    model.eval()
-    try:
-        yield
-    finally:
-        for part, mode in modes.items():
-            part.training = mode

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 
 from medvista.notices import notice
+from medvista.policies.evaluation_mode import evaluation_mode
 
 _EXTRAS: dict[str, Callable[[Tensor, float], Tensor]] = {
     "final_logit_softcapping": lambda logits, cap: torch.tanh(logits / cap) * cap,
@@ -49,11 +50,9 @@ def head_form(model: Any, forward: Callable[[Any], Any]) -> str | None:
     named = [name for name in _EXTRAS if getattr(text_config, name, None)]
     if not named:
         return PLAIN
-    was_training = model.training
     with torch.no_grad():
-        model.eval()  # dropout would make two calls differ
-        hidden, logits = forward(model.model)[0], forward(model).logits
-        model.train(was_training)
+        with evaluation_mode(model):  # dropout would make two calls differ
+            hidden, logits = forward(model.model)[0], forward(model).logits
         # The least difference, not the first that is small: under tiny logits every cap looks like none.
         gaps = {form: (apply_head(model, form, hidden) - logits).abs().max().item() for form in (PLAIN, *named)}
     best = min(gaps, key=lambda form: gaps[form])

@@ -96,6 +96,12 @@ def reshard(policy: nn.Module) -> None:
             part.reshard()
 
 
+def own_part(tensor: Tensor) -> Tensor:
+    """The values of a tensor that may be sharded; if it is, this process's part of them."""
+    values = tensor.detach()
+    return values.to_local() if isinstance(values, DTensor) else values
+
+
 def full(tensor: Tensor) -> Tensor:
     """All of a tensor that may be sharded; a collective step if it is."""
     return tensor.full_tensor() if isinstance(tensor, DTensor) else tensor

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal, NamedTuple, get_args
 
 import torch
 from torch import Tensor
 
-from medvista.policies import Loading
+from medvista.policies import Loading, SamplingParams
 from medvista.rl_settings import KLPlacement, ObjectiveName
-from medvista.rollout import ExperienceBatch
+from medvista.rollout import ExperienceBatch, RolloutCollector
 from medvista.settings import Aggregation, LoRAConfig, WeightsDtype
+from medvista.types import TrajectoryGroup, VQASample
 
 RANK = 4  # of adapters
 BUDGETS = (0, 500, 150)  # tokens: an update's rows at once; on two processes in two parts; group by group
@@ -50,6 +52,21 @@ CASES = [
     *(Case(aggregation, 1, 1.0, "some") for aggregation in get_args(Aggregation)),
     Case("sequence", 4, 1.0, "some"),
 ]
+
+
+def played(collector: RolloutCollector, questions: Sequence[VQASample], updates: int) -> list[ExperienceBatch]:
+    """Batches of one to four groups of two siblings, of unequal turns and lengths, with rewards as if by lot."""
+    batches = []
+    for update in range(updates):
+        asked = [questions[(update + group) % len(questions)] for group in range(1 + update % 4) for _ in range(2)]
+        params = SamplingParams(max_new_tokens=24, temperature=1.0)
+        episodes = collector.collect(asked, params, seeds=[100 * update + row for row in range(len(asked))])
+        groups = [TrajectoryGroup(trajectories=episodes[row : row + 2]) for row in range(0, len(episodes), 2)]
+        batch = ExperienceBatch.from_groups(groups)
+        batch.rewards = torch.arange(len(batch)) % 3 / 2
+        batch.reference_log_probs = batch.old_log_probs - 0.1
+        batches.append(batch)
+    return batches
 
 
 def shown(batches: list[ExperienceBatch], case: Case, image_token_id: int) -> list[ExperienceBatch]:

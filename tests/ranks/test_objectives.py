@@ -9,12 +9,12 @@ from typing import get_args
 import pytest
 import torch
 
-from medvista.policies import SamplingParams, VLMPolicy
+from medvista.policies import VLMPolicy
 from medvista.rl_settings import ObjectiveName
-from medvista.rollout import ExperienceBatch, RolloutCollector
-from medvista.types import TrajectoryGroup, VQASample
+from medvista.rollout import RolloutCollector
+from medvista.types import VQASample
 from tests.ranks.launching import launch
-from tests.ranks.recorded import Case, Outcome
+from tests.ranks.recorded import Case, Outcome, played
 
 UPDATES = 4
 PARTS = 150  # tokens: row by row
@@ -36,18 +36,11 @@ def folder(
     """A policy and batches of one to four of its groups; a reference that finds some tokens likelier, some less so."""
     folder = tmp_path_factory.mktemp("objectives")
     schooled.save_pretrained(folder / "policy")
-    collector, batches = make_collector(schooled), []
+    batches = played(make_collector(schooled), questions, UPDATES)
     generator = torch.Generator().manual_seed(0)
-    for update in range(UPDATES):
-        asked = [questions[update + group] for group in range(1 + update) for _ in range(2)]
-        params = SamplingParams(max_new_tokens=24, temperature=1.0)
-        played = collector.collect(asked, params, seeds=[100 * update + row for row in range(len(asked))])
-        groups = [TrajectoryGroup(trajectories=played[row : row + 2]) for row in range(0, len(played), 2)]
-        batch = ExperienceBatch.from_groups(groups)
-        batch.rewards = torch.arange(len(batch)) % 3 / 2
+    for batch in batches:
         noise = torch.randn(batch.old_log_probs.shape, generator=generator)
         batch.reference_log_probs = batch.old_log_probs + 0.3 * noise
-        batches.append(batch)
     torch.save({"batches": batches, "cases": CASES, "budgets": (PARTS,)}, folder / "recorded.pt")
     return folder
 

@@ -8,11 +8,11 @@ from functools import cache
 import pytest
 import torch
 
-from medvista.policies import SamplingParams, VLMPolicy
+from medvista.policies import VLMPolicy
 from medvista.rollout import ExperienceBatch, RolloutCollector
-from medvista.types import TrajectoryGroup, VQASample
+from medvista.types import VQASample
 from tests.ranks.launching import launch
-from tests.ranks.recorded import BUDGETS, CASES, Case, Outcome
+from tests.ranks.recorded import BUDGETS, CASES, Case, Outcome, played
 
 UPDATES = 20
 ONE = "auto"
@@ -26,17 +26,7 @@ def recorded(
     schooled: VLMPolicy, questions: list[VQASample], make_collector: Callable[..., RolloutCollector]
 ) -> list[ExperienceBatch]:
     """Batches of one to four groups of two siblings, of unequal turns and lengths."""
-    collector = make_collector(schooled)
-    batches = []
-    for update in range(UPDATES):
-        asked = [questions[(update + group) % len(questions)] for group in range(1 + update % 4) for _ in range(2)]
-        params = SamplingParams(max_new_tokens=24, temperature=1.0)
-        played = collector.collect(asked, params, seeds=[100 * update + row for row in range(len(asked))])
-        groups = [TrajectoryGroup(trajectories=played[row : row + 2]) for row in range(0, len(played), 2)]
-        batch = ExperienceBatch.from_groups(groups)
-        batch.rewards = torch.arange(len(batch)) % 3 / 2
-        batch.reference_log_probs = batch.old_log_probs - 0.1
-        batches.append(batch)
+    batches = played(make_collector(schooled), questions, UPDATES)
     assert len({batch.token_ids.shape for batch in batches}) > 5
     assert len({len(t.turns) for batch in batches for t in batch.trajectories}) > 1
     return batches

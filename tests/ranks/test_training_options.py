@@ -9,12 +9,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from medvista.policies import Loading, SamplingParams, VLMPolicy
-from medvista.rollout import ExperienceBatch, RolloutCollector
+from medvista.policies import Loading, VLMPolicy
+from medvista.rollout import RolloutCollector
 from medvista.settings import LoRAConfig
-from medvista.types import TrajectoryGroup, VQASample
+from medvista.types import VQASample
 from tests.ranks.launching import launch
-from tests.ranks.recorded import RANK, Case, Outcome
+from tests.ranks.recorded import RANK, Case, Outcome, played
 
 pytest.importorskip("peft")
 UPDATES = 4
@@ -50,16 +50,7 @@ def folder(
         if ".lora_B." in name:
             torch.nn.init.normal_(parameter, std=0.02)
     policy.save_pretrained(folder / "adapters")
-    collector, batches = make_collector(schooled), []
-    for update in range(UPDATES):
-        asked = [questions[update + group] for group in range(1 + update) for _ in range(2)]
-        params = SamplingParams(max_new_tokens=24, temperature=1.0)
-        played = collector.collect(asked, params, seeds=[100 * update + row for row in range(len(asked))])
-        groups = [TrajectoryGroup(trajectories=played[row : row + 2]) for row in range(0, len(played), 2)]
-        batch = ExperienceBatch.from_groups(groups)
-        batch.rewards = torch.arange(len(batch)) % 3 / 2
-        batch.reference_log_probs = batch.old_log_probs - 0.1
-        batches.append(batch)
+    batches = played(make_collector(schooled), questions, UPDATES)
     torch.save({"batches": batches, "cases": list(CASES), "budgets": (PARTS,)}, folder / "recorded.pt")
     return folder
 

@@ -15,6 +15,7 @@ from medvista.app.training.stage_record import StageRecord
 from medvista.app.training.supervised import train_sft
 from medvista.functional.episodes import correct
 from medvista.policies import SamplingParams, VLMPolicy
+from medvista.policies.evaluation_mode import evaluation_mode
 from medvista.ranks import gathered, rank, world_size
 from medvista.types import TokenStream, Trajectory
 
@@ -67,18 +68,16 @@ def _sample_until(players: Players, policy: VLMPolicy, tokens: int, round_index:
     rng = np.random.default_rng((config.seed, round_index))
     params = SamplingParams(max_new_tokens=config.max_new_tokens, temperature=config.rl.temperature)
     played: list[_Sampled] = []
-    was_training = policy.training
-    policy.eval()
-    while _sampled_tokens(played) < tokens:
-        chosen = rng.choice(len(train), config.rl.prompts, replace=False).tolist()
-        bad = players.questions.image_check.unreadable([train[index] for index in chosen])
-        chosen = [index for place, index in enumerate(chosen) if place not in bad]
-        samples = [train[index] for index in chosen for _ in range(config.rl.group_size)]
-        seeds = rng.integers(2**31, size=len(samples)).tolist()
-        own = range(rank(), len(samples), world_size())
-        share = collector.collect([samples[i] for i in own], params, seeds=[seeds[i] for i in own])
-        played += _in_order(gathered([_sampled(episode) for episode in share]))
-    policy.train(was_training)
+    with evaluation_mode(policy):
+        while _sampled_tokens(played) < tokens:
+            chosen = rng.choice(len(train), config.rl.prompts, replace=False).tolist()
+            bad = players.questions.image_check.unreadable([train[index] for index in chosen])
+            chosen = [index for place, index in enumerate(chosen) if place not in bad]
+            samples = [train[index] for index in chosen for _ in range(config.rl.group_size)]
+            seeds = rng.integers(2**31, size=len(samples)).tolist()
+            own = range(rank(), len(samples), world_size())
+            share = collector.collect([samples[i] for i in own], params, seeds=[seeds[i] for i in own])
+            played += _in_order(gathered([_sampled(episode) for episode in share]))
     return played
 
 

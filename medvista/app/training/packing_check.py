@@ -8,6 +8,7 @@ import torch
 
 from medvista.notices import notice
 from medvista.policies import VLMPolicy
+from medvista.policies.evaluation_mode import evaluation_mode
 from medvista.policies.packing import why_not_packable
 from medvista.rollout import TokenBatch
 from medvista.types import TokenStream
@@ -35,11 +36,8 @@ def _difference(policy: VLMPolicy, streams: Sequence[TokenStream]) -> str:
     if not policy.head_stands_apart:
         return "its head cannot be told from what follows it"
     batch = TokenBatch.from_streams(sorted(streams, key=len)[:_TRIED]).to(policy.device)
-    mode = policy.training
-    policy.eval()
-    with torch.no_grad():
+    with torch.no_grad(), evaluation_mode(policy):
         apart, together = batch.log_probs(policy)[0], batch.log_probs(policy, packed=True)[0]
-    policy.train(mode)
     largest = (apart - together).abs().max().item()
     exact = policy.base_model.dtype == torch.float32
     return "" if largest <= (_ROUNDING if exact else _ROUNDING_16) else f"log-probabilities differ by {largest:.2g}"
