@@ -25,7 +25,8 @@ EXACT, ROUNDED = 1e-5, 0.05  # of the largest move of a weight: sums of other ro
 CASES = {
     Case("sequence", 1, 0.0, "some", adapters=True): EXACT,
     Case("sequence", 1, 1.0, "some", gradient_checkpointing=True): EXACT,
-    Case("sequence", 1, 1.0, "some", precision="bf16-mixed"): ROUNDED,
+    # A row without a picture stands beside a blank one under fsdp2, so that its sums are rounded otherwise.
+    Case("token", 1, 1.0, "some", precision="bf16-mixed"): ROUNDED,
     Case(
         "token", 2, 0.0, "some", adapters=True, dtype="bfloat16", precision="bf16-mixed", gradient_checkpointing=True
     ): ROUNDED,
